@@ -1,1 +1,3 @@
-//! Empty until its room is built.
+//! Klokke's server, as a library: every room of the house, and the binary beside it.
+
+pub mod auth;
