@@ -1,0 +1,212 @@
+//! The actor of one ledger: a local task on its shard's thread. It alone runs jobs on the ledger,
+//! numbers commits and offsets, writes, applies, delivers and answers, in that order.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::base::Base;
+use super::handle::{Entered, Ledgers};
+use super::port::ShardAnswer;
+use super::round::Round;
+use super::{Call, CallError, ChannelName, Done, LedgerId, State};
+use crate::store::{ChannelEntry, ChannelHead, EntryRange, Order};
+
+/// Most entries one read gives.
+pub(super) const READ_LIMIT_MAX: usize = 10_000;
+
+/// Most messages taken from the mailbox before what they staged is written.
+const DRAIN_MAX: usize = 256;
+
+/// What an actor is asked.
+pub(super) enum Message<S: State> {
+    /// Run a job.
+    Call(Call<S>, Reply),
+    /// Read entries.
+    Read(
+        ChannelName,
+        EntryRange,
+        oneshot::Sender<Result<Reading, CallError>>,
+    ),
+    /// Look at the state.
+    Inspect(Box<dyn FnOnce(Result<&S, CallError>) + Send>),
+    /// Answer a shard in order.
+    Enter(usize, ChannelsOf<S>, EnterWith<S>),
+    /// Retention removed entries up to these offsets.
+    Trimmed(Vec<(ChannelName, u64)>),
+    /// Look whether outbox items wait.
+    Outbox,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<Done, CallError>>;
+pub(super) type ChannelsOf<S> = Box<dyn FnOnce(&S) -> Vec<ChannelName> + Send>;
+pub(super) type EnterWith<S> =
+    Box<dyn FnOnce(Result<Entered<'_, S>, CallError>) -> ShardAnswer + Send>;
+
+/// What an actor says to a read.
+pub(super) struct Reading {
+    pub(super) head: ChannelHead,
+    pub(super) epoch: Arc<str>,
+    /// The entries, or the range to be read from the store.
+    pub(super) found: Result<Vec<ChannelEntry>, EntryRange>,
+}
+
+/// What an actor needs to know of the rest.
+pub(super) struct Context<S: State> {
+    pub(super) ledgers: Ledgers<S>,
+    pub(super) ledger: LedgerId,
+}
+
+/// The actor's whole life.
+pub(super) async fn run_actor<S: State>(
+    context: Context<S>,
+    mut messages: mpsc::Receiver<Message<S>>,
+) {
+    let epoch = context.ledgers.unborn_epoch(&context.ledger);
+    let store = Arc::clone(&context.ledgers.inner().store);
+    let mut base = match Base::load(context.ledger.clone(), store, &epoch).await {
+        Ok(base) => base,
+        Err(error) => return turn_away(&context, &mut messages, &error.into()).await,
+    };
+    let idle = context.ledgers.inner().idle_unload;
+    let mut waiting = Vec::with_capacity(DRAIN_MAX);
+    loop {
+        let received = tokio::time::timeout(idle, messages.recv_many(&mut waiting, DRAIN_MAX));
+        match received.await {
+            Ok(0) => return,
+            Ok(_) => serve(&context, &mut base, &mut waiting).await,
+            Err(_) if context.ledgers.retire(&context.ledger, &messages) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Serves messages in the order they came. Neighbouring calls share a round.
+async fn serve<S: State>(context: &Context<S>, base: &mut Base<S>, waiting: &mut Vec<Message<S>>) {
+    let mut round = Round::default();
+    for message in waiting.drain(..) {
+        if let Message::Call(call, reply) = message {
+            round.run(context, base, call, reply).await;
+            if round.is_full() {
+                round.finish(context, base).await;
+            }
+            continue;
+        }
+        round.finish(context, base).await;
+        answer(context, base, message).await;
+    }
+    round.finish(context, base).await;
+}
+
+async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Message<S>) {
+    match message {
+        Message::Call(..) => {}
+        Message::Read(channel, range, reply) => {
+            // The asker may have gone; then nobody misses the answer.
+            let _ = reply.send(read(base, &channel, range).await);
+        }
+        Message::Inspect(look) => look(Ok(&base.state)),
+        Message::Enter(shard, channels, enter) => {
+            let answer = enter_at(base, channels, enter).await;
+            context.ledgers.inner().outlet.answer(shard, answer).await;
+        }
+        Message::Trimmed(channels) => {
+            for (channel, to) in &channels {
+                base.trimmed(channel, *to);
+            }
+        }
+        Message::Outbox => super::outbox::start(context),
+    }
+}
+
+async fn enter_at<S: State>(
+    base: &Base<S>,
+    channels: ChannelsOf<S>,
+    enter: EnterWith<S>,
+) -> ShardAnswer {
+    let names = channels(&base.state);
+    let heads = match base.heads(&names).await {
+        Ok(heads) => heads,
+        Err(error) => return enter(Err(error.into())),
+    };
+    let channels: Vec<_> = names.into_iter().zip(heads).collect();
+    enter(Ok(Entered {
+        state: &base.state,
+        seq: base.head.seq,
+        epoch: &base.head.epoch,
+        channels: &channels,
+        rings: &base.rings,
+    }))
+}
+
+async fn read<S: State>(
+    base: &Base<S>,
+    channel: &ChannelName,
+    range: EntryRange,
+) -> Result<Reading, CallError> {
+    let heads = base.heads(std::slice::from_ref(channel)).await?;
+    let head = heads.first().copied().unwrap_or_default();
+    let found = match cut(range, head) {
+        None => Ok(Vec::new()),
+        Some(range) => match base.rings.range(channel, range.from, range.to) {
+            None => Err(range),
+            Some(entries) => Ok(match range.order {
+                Order::Ascending => entries.cloned().collect(),
+                Order::Descending => entries.rev().cloned().collect(),
+            }),
+        },
+    };
+    Ok(Reading {
+        head,
+        epoch: Arc::clone(&base.head.epoch),
+        found,
+    })
+}
+
+/// The part of a range that exists and keeps to the limit; `None` when that is nothing.
+fn cut(range: EntryRange, head: ChannelHead) -> Option<EntryRange> {
+    let limit = range.limit.min(READ_LIMIT_MAX);
+    let mut from = range.from.max(head.trimmed + 1);
+    let mut to = range.to.min(head.top);
+    if limit == 0 || from > to {
+        return None;
+    }
+    match range.order {
+        Order::Ascending => to = to.min(from.saturating_add(limit as u64 - 1)),
+        Order::Descending => from = from.max(to.saturating_sub(limit as u64 - 1)),
+    }
+    Some(EntryRange {
+        from,
+        to,
+        limit,
+        order: range.order,
+    })
+}
+
+/// The ledger cannot be loaded: everybody who waits is told why, and the actor ends, so that the
+/// next one who asks makes a new attempt.
+async fn turn_away<S: State>(
+    context: &Context<S>,
+    messages: &mut mpsc::Receiver<Message<S>>,
+    error: &CallError,
+) {
+    loop {
+        let Ok(message) = messages.try_recv() else {
+            if context.ledgers.retire(&context.ledger, messages) || messages.is_closed() {
+                return;
+            }
+            continue;
+        };
+        let error = error.clone();
+        match message {
+            Message::Call(_, reply) => drop(reply.send(Err(error))),
+            Message::Read(_, _, reply) => drop(reply.send(Err(error))),
+            Message::Inspect(look) => look(Err(error)),
+            Message::Enter(shard, _, enter) => {
+                let answer = enter(Err(error));
+                context.ledgers.inner().outlet.answer(shard, answer).await;
+            }
+            Message::Trimmed(_) | Message::Outbox => {}
+        }
+    }
+}

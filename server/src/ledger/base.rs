@@ -1,0 +1,223 @@
+//! A loaded ledger in memory: head, resident state, recent entries, and caches over the store.
+//! Everything in it is durable; what jobs stage lies over it, in the view.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::cache::Cache;
+use super::ring::Rings;
+use super::{ChannelName, Commit, CommitHash, LedgerId, RecordKey, SealedCommit, State};
+use crate::store::{ChannelHead, Damaged, Head, Place, Record, Remembered, Store, StoreError};
+
+/// Records, channel tops and idempotency keys cached per ledger (each kind; up to twice this).
+/// A school in a busy hour touches some hundred threads and two thousand personal channels.
+const CACHED_MAX: usize = 2_048;
+
+/// Resident records read at once while loading.
+const LOAD_PAGE: usize = 1_000;
+
+/// See the module.
+pub(super) struct Base<S> {
+    pub(super) ledger: LedgerId,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) state: S,
+    pub(super) head: Head,
+    pub(super) rings: Rings,
+    cached: RefCell<Cached>,
+}
+
+struct Cached {
+    records: Cache<RecordKey, Option<Record>>,
+    heads: Cache<ChannelName, ChannelHead>,
+    keys: Cache<(Arc<str>, Arc<str>), Remembered>,
+}
+
+impl<S: State> Base<S> {
+    /// Reads head and resident records. `unborn_epoch` is the epoch if there are no commits.
+    pub(super) async fn load(
+        ledger: LedgerId,
+        store: Arc<dyn Store>,
+        unborn_epoch: &str,
+    ) -> Result<Self, StoreError> {
+        let head = store.head(&ledger).await?.unwrap_or_else(|| Head {
+            seq: 0,
+            hash: CommitHash::GENESIS,
+            epoch: unborn_epoch.into(),
+        });
+        let mut state = S::new(&ledger);
+        if head.seq > 0 {
+            for prefix in S::RESIDENT {
+                load_prefix(&ledger, &*store, prefix, &mut state).await?;
+            }
+        }
+        let cached = RefCell::new(Cached {
+            records: Cache::new(CACHED_MAX),
+            heads: Cache::new(CACHED_MAX),
+            keys: Cache::new(CACHED_MAX),
+        });
+        Ok(Self {
+            ledger,
+            store,
+            state,
+            head,
+            rings: Rings::default(),
+            cached,
+        })
+    }
+
+    /// A durable record.
+    pub(super) async fn record(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        if let Some(record) = self.cached.borrow_mut().records.get(key) {
+            return Ok(record);
+        }
+        let record = self.store.get(&self.ledger, key).await?;
+        self.cached
+            .borrow_mut()
+            .records
+            .insert(key.clone(), record.clone());
+        Ok(record)
+    }
+
+    /// Extent of some channels, in the order asked.
+    pub(super) async fn heads(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<Vec<ChannelHead>, StoreError> {
+        let known: Vec<Option<ChannelHead>> = {
+            let mut cached = self.cached.borrow_mut();
+            channels
+                .iter()
+                .map(|channel| cached.heads.get(channel))
+                .collect()
+        };
+        let missing: Vec<ChannelName> = channels
+            .iter()
+            .zip(&known)
+            .filter(|(_, head)| head.is_none())
+            .map(|(channel, _)| channel.clone())
+            .collect();
+        if missing.is_empty() {
+            return Ok(known.into_iter().flatten().collect());
+        }
+        let read = if self.head.seq == 0 {
+            vec![ChannelHead::default(); missing.len()]
+        } else {
+            self.store.channel_heads(&self.ledger, &missing).await?
+        };
+        let mut cached = self.cached.borrow_mut();
+        for (channel, head) in missing.into_iter().zip(&read) {
+            cached.heads.insert(channel, *head);
+        }
+        let mut read = read.into_iter();
+        Ok(known
+            .into_iter()
+            .filter_map(|head| head.or_else(|| read.next()))
+            .collect())
+    }
+
+    /// What is remembered of an idempotency key.
+    pub(super) async fn remembered(
+        &self,
+        subject: &Arc<str>,
+        key: &Arc<str>,
+    ) -> Result<Option<Remembered>, StoreError> {
+        let pair = (Arc::clone(subject), Arc::clone(key));
+        if let Some(found) = self.cached.borrow_mut().keys.get(&pair) {
+            return Ok(Some(found));
+        }
+        if self.head.seq == 0 {
+            return Ok(None);
+        }
+        self.store.idempotent(&self.ledger, subject, key).await
+    }
+
+    /// Takes in a durable commit; gives what it changed.
+    pub(super) fn apply(&mut self, sealed: &SealedCommit) -> Vec<S::Change> {
+        let commit = &*sealed.commit;
+        let cached = self.cached.get_mut();
+        for change in &commit.records {
+            let (index, seq) = (change.index.clone(), commit.seq);
+            let record = change
+                .value
+                .clone()
+                .map(|value| Record { seq, index, value });
+            cached.records.insert(change.key.clone(), record);
+        }
+        for (channel, offset) in commit.entries.iter().flat_map(|entry| &entry.channels) {
+            let head = match cached.heads.get(channel) {
+                Some(head) => ChannelHead {
+                    top: *offset,
+                    ..head
+                },
+                None if *offset == 1 => ChannelHead { top: 1, trimmed: 0 },
+                None => continue,
+            };
+            cached.heads.insert(channel.clone(), head);
+        }
+        remember(&mut cached.keys, commit);
+        self.head = Head {
+            seq: commit.seq,
+            hash: sealed.hash,
+            epoch: Arc::clone(&commit.epoch),
+        };
+        self.rings.push(commit);
+        self.state.apply(commit)
+    }
+
+    /// Forgets what retention removed.
+    pub(super) fn trimmed(&mut self, channel: &ChannelName, to: u64) {
+        self.rings.trim(channel, to);
+        self.cached.get_mut().heads.remove(channel);
+    }
+
+    /// A record of this ledger that is there but is not what was written.
+    pub(super) fn unreadable(&self) -> StoreError {
+        damaged(&self.ledger, "a record does not have the expected shape")
+    }
+}
+
+fn remember(keys: &mut Cache<(Arc<str>, Arc<str>), Remembered>, commit: &Commit) {
+    if let Some(key) = &commit.idempotency {
+        let pair = (Arc::clone(&commit.actor.subject), Arc::clone(&key.key));
+        let (seq, fingerprint) = (commit.seq, key.fingerprint);
+        keys.insert(
+            pair,
+            Remembered {
+                seq,
+                fingerprint,
+                time_ms: commit.time_ms,
+            },
+        );
+    }
+}
+
+async fn load_prefix<S: State>(
+    ledger: &LedgerId,
+    store: &dyn Store,
+    prefix: &str,
+    state: &mut S,
+) -> Result<(), StoreError> {
+    let mut after: Option<RecordKey> = None;
+    loop {
+        let page = store
+            .scan(ledger, prefix, after.as_ref(), LOAD_PAGE)
+            .await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        for (key, record) in &page {
+            let loaded = state.load(key, &record.value);
+            loaded.map_err(|damage| damaged(ledger, damage.reason))?;
+        }
+    }
+}
+
+fn damaged(ledger: &LedgerId, what: &str) -> StoreError {
+    let ledger = ledger.as_str().into();
+    StoreError::Damaged(Damaged {
+        ledger,
+        place: Place::Derived,
+        what: what.into(),
+    })
+}

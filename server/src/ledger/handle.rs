@@ -1,0 +1,329 @@
+//! [`Ledgers`]: the handle to all ledgers of this node, usable from any thread. It finds or starts
+//! the actor of a ledger and waits for its answer; it decides nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::actor::{Context, Message, Reading, run_actor};
+use super::port::{Clock, Inbox, Outlet, ShardAnswer, Spawner};
+use super::{Call, CallError, ChannelName, Done, IndexKey, LedgerId, RecordKey, State};
+use crate::store::{ChannelEntry, ChannelHead, EntryRange, Store};
+
+/// Calls that may wait at one ledger. At 20,000 commits a second this is 50 ms of work; more
+/// waiting would only make answers later, so callers are told to come again.
+pub const MAILBOX_CALLS: usize = 1_024;
+
+/// A ledger nobody asked anything of for so long is unloaded.
+pub const IDLE_UNLOAD: Duration = Duration::from_secs(15 * 60);
+
+/// Parts of the table of loaded ledgers, so that threads rarely wait for each other.
+const TABLE_PARTS: usize = 64;
+
+/// What [`Ledgers`] needs to run.
+pub struct Setup<S: State> {
+    /// Where commits are kept.
+    pub store: Arc<dyn Store>,
+    /// Threads for actors.
+    pub spawner: Arc<dyn Spawner>,
+    /// The way to all shards.
+    pub outlet: Arc<dyn Outlet<S>>,
+    /// Who makes jobs of outbox items.
+    pub inbox: Arc<dyn Inbox<S>>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// When idle ledgers are unloaded; [`IDLE_UNLOAD`] unless a test wants another.
+    pub idle_unload: Duration,
+}
+
+/// The handle to all ledgers. Cheap to clone; see the [module](super) for the promises.
+pub struct Ledgers<S: State> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S: State> Clone for Ledgers<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<S: State> std::fmt::Debug for Ledgers<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledgers")
+            .field("loaded", &self.loaded())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Inner<S: State> {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) spawner: Arc<dyn Spawner>,
+    pub(super) outlet: Arc<dyn Outlet<S>>,
+    pub(super) inbox: Arc<dyn Inbox<S>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) idle_unload: Duration,
+    /// Mixed into the epochs of ledgers that have no commit yet.
+    nonce: u128,
+    closed: AtomicBool,
+    table: Vec<Mutex<HashMap<LedgerId, mpsc::Sender<Message<S>>>>>,
+}
+
+/// Entries of a channel with where the channel stood when they were read.
+#[derive(Debug, Clone)]
+pub struct Entries {
+    /// The entries, in the order asked.
+    pub entries: Vec<ChannelEntry>,
+    /// Extent of the channel's history.
+    pub head: ChannelHead,
+    /// The ledger's epoch.
+    pub epoch: Arc<str>,
+}
+
+/// A ledger at one point of its order, as an `enter` closure sees it.
+pub struct Entered<'a, S> {
+    /// The resident state.
+    pub state: &'a S,
+    /// The position: every commit up to this one was delivered before, every later one comes after.
+    pub seq: u64,
+    /// The ledger's epoch.
+    pub epoch: &'a Arc<str>,
+    /// The channels asked for and their extent at this position.
+    pub channels: &'a [(ChannelName, ChannelHead)],
+    pub(super) rings: &'a super::ring::Rings,
+}
+
+impl<S> Entered<'_, S> {
+    /// Entries of a channel after `after` up to its present top, if all are in memory; otherwise
+    /// they are to be read with [`Ledgers::read`].
+    #[must_use]
+    pub fn recent(&self, channel: &ChannelName, after: u64) -> Option<Vec<ChannelEntry>> {
+        let (_, head) = self.channels.iter().find(|(name, _)| name == channel)?;
+        if after >= head.top {
+            return (after == head.top).then(Vec::new);
+        }
+        Some(
+            self.rings
+                .range(channel, after + 1, head.top)?
+                .cloned()
+                .collect(),
+        )
+    }
+}
+
+impl<S: State> Ledgers<S> {
+    /// Makes the handle; no ledger is loaded yet.
+    #[must_use]
+    pub fn new(setup: Setup<S>) -> Self {
+        let nonce = setup.clock.random();
+        let table = (0..TABLE_PARTS).map(|_| Mutex::default()).collect();
+        Self {
+            inner: Arc::new(Inner {
+                store: setup.store,
+                spawner: setup.spawner,
+                outlet: setup.outlet,
+                inbox: setup.inbox,
+                clock: setup.clock,
+                idle_unload: setup.idle_unload,
+                nonce,
+                closed: AtomicBool::new(false),
+                table,
+            }),
+        }
+    }
+
+    /// Runs a job. When it returns `Ok`, everything is durable and was handed to every shard.
+    ///
+    /// # Errors
+    /// See [`CallError`]; only [`CallError::Unknown`] and [`CallError::Closed`] leave open whether
+    /// it was done.
+    pub async fn call(&self, ledger: &LedgerId, call: Call<S>) -> Result<Done, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(ledger, Message::Call(call, reply))?;
+        answer.await.unwrap_or(Err(CallError::Closed))
+    }
+
+    /// Reads entries of a channel: from memory if they are recent, otherwise from the store. The
+    /// range is cut to what there is.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn read(
+        &self,
+        ledger: &LedgerId,
+        channel: &ChannelName,
+        range: EntryRange,
+    ) -> Result<Entries, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(ledger, Message::Read(channel.clone(), range, reply))?;
+        let Reading { head, epoch, found } = answer.await.unwrap_or(Err(CallError::Closed))?;
+        let entries = match found {
+            Ok(entries) => entries,
+            Err(range) => self.inner.store.entries(ledger, channel, range).await?,
+        };
+        Ok(Entries {
+            entries,
+            head,
+            epoch,
+        })
+    }
+
+    /// Runs a closure on the resident state and gives back what it made.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn inspect<R: Send + 'static>(
+        &self,
+        ledger: &LedgerId,
+        look: impl FnOnce(&S) -> R + Send + 'static,
+    ) -> Result<R, CallError> {
+        let (reply, answer) = oneshot::channel();
+        let look = move |state: Result<&S, CallError>| {
+            // The asker may have gone; then nobody misses the answer.
+            let _ = reply.send(state.map(look));
+        };
+        self.send(ledger, Message::Inspect(Box::new(look)))?;
+        answer.await.unwrap_or(Err(CallError::Closed))
+    }
+
+    /// Runs `enter` at one position of the ledger and sends what it made to `shard`, in order with
+    /// the ledger's deliveries to that shard: exactly the commits after that position come after
+    /// it. `channels` names the channels whose extent `enter` needs.
+    ///
+    /// # Errors
+    /// [`CallError::Busy`] or [`CallError::Closed`] at once; then `enter` was dropped. Later
+    /// errors are given to `enter`.
+    pub fn enter(
+        &self,
+        ledger: &LedgerId,
+        shard: usize,
+        channels: impl FnOnce(&S) -> Vec<ChannelName> + Send + 'static,
+        enter: impl FnOnce(Result<Entered<'_, S>, CallError>) -> ShardAnswer + Send + 'static,
+    ) -> Result<(), CallError> {
+        self.send(
+            ledger,
+            Message::Enter(shard, Box::new(channels), Box::new(enter)),
+        )
+    }
+
+    /// Which records of which ledgers stand under an index key, after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn lookup(
+        &self,
+        index: &IndexKey,
+        after: Option<&(LedgerId, RecordKey)>,
+        limit: usize,
+    ) -> Result<Vec<(LedgerId, RecordKey)>, CallError> {
+        Ok(self.inner.store.lookup(index, after, limit).await?)
+    }
+
+    /// The store behind.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// How many ledgers are loaded.
+    #[must_use]
+    pub fn loaded(&self) -> usize {
+        self.inner.table.iter().map(|part| lock(part).len()).sum()
+    }
+
+    /// Takes no more calls and lets the actors end when they have answered what waits.
+    pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::SeqCst);
+        for part in &self.inner.table {
+            lock(part).clear();
+        }
+    }
+
+    /// Puts a message into the mailbox of a ledger's actor, starting the actor if need be.
+    pub(super) fn send(&self, ledger: &LedgerId, message: Message<S>) -> Result<(), CallError> {
+        let mut part = lock(self.part(ledger));
+        if self.inner.closed.load(Ordering::SeqCst) {
+            return Err(CallError::Closed);
+        }
+        let message = match part.get(ledger) {
+            Some(mailbox) => match mailbox.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(_)) => return Err(CallError::Busy),
+                Err(TrySendError::Closed(message)) => message,
+            },
+            None => message,
+        };
+        let mailbox = self.start(ledger)?;
+        mailbox.try_send(message).map_err(|_| CallError::Closed)?;
+        part.insert(ledger.clone(), mailbox);
+        Ok(())
+    }
+
+    fn start(&self, ledger: &LedgerId) -> Result<mpsc::Sender<Message<S>>, CallError> {
+        let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
+        let context = Context {
+            ledgers: self.clone(),
+            ledger: ledger.clone(),
+        };
+        let shard = ledger.hash32() as usize % self.inner.spawner.shards().max(1);
+        let task = Box::new(
+            move || -> futures_util::future::LocalBoxFuture<'static, ()> {
+                Box::pin(run_actor(context, messages))
+            },
+        );
+        self.inner
+            .spawner
+            .spawn(shard, task)
+            .map_err(|_| CallError::Closed)?;
+        Ok(mailbox)
+    }
+
+    /// Takes an actor out of the table if nothing waits for it; from then on it gets nothing more.
+    pub(super) fn retire(&self, ledger: &LedgerId, messages: &mpsc::Receiver<Message<S>>) -> bool {
+        let mut part = lock(self.part(ledger));
+        if !messages.is_empty() {
+            return false;
+        }
+        part.remove(ledger);
+        true
+    }
+
+    /// Messages to actors that are loaded; others do not need to hear it.
+    pub(super) fn send_if_loaded(&self, ledger: &LedgerId, message: Message<S>) -> bool {
+        let part = lock(self.part(ledger));
+        part.get(ledger)
+            .is_some_and(|mailbox| mailbox.try_send(message).is_ok())
+    }
+
+    fn part(&self, ledger: &LedgerId) -> &Mutex<HashMap<LedgerId, mpsc::Sender<Message<S>>>> {
+        &self.inner.table[ledger.hash32() as usize / 7 % TABLE_PARTS]
+    }
+
+    pub(super) fn inner(&self) -> &Inner<S> {
+        &self.inner
+    }
+
+    /// The epoch a ledger has as long as it has no commit: the same for everybody who asks during
+    /// this run, so that positions handed out before the first commit stay good after it.
+    pub(super) fn unborn_epoch(&self, ledger: &LedgerId) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.inner.nonce.to_le_bytes());
+        hasher.update(ledger.as_str().as_bytes());
+        let letters = b"abcdefghijklmnopqrstuvwxyz234567";
+        let bytes = hasher.finalize();
+        bytes.as_bytes()[..8]
+            .iter()
+            .map(|b| letters[usize::from(b & 31)] as char)
+            .collect()
+    }
+}
+
+/// Nothing done under these locks can panic half way, so a poisoned one is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

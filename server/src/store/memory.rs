@@ -1,0 +1,1 @@
+//! The reference store: plain maps behind a lock, gone with the process.
