@@ -1,5 +1,31 @@
+<<<<<<< HEAD
 //! Klokke's server, as a library: every room of the house, and the binary beside it.
 
 pub mod auth;
 pub mod ledger;
 pub mod store;
+=======
+//! Klokke's server: the communication core of a school and daycare platform.
+//!
+//! Each module is a room of the house described in `ARCHITECTURE.md`. Arrows between rooms point one way:
+//!
+//! ```text
+//! protocol <- session, hub <- ledger <- people <- domain <- { transport, http } <- app <- main
+//! ```
+//!
+//! `config` and `telemetry` are leaves that every room may name; `store` is a port with its adapters.
+//! `cargo xtask tidy` checks the arrows.
+
+pub mod auth;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod hub;
+pub mod ledger;
+pub mod people;
+pub mod runtime;
+pub mod session;
+pub mod store;
+pub mod telemetry;
+pub mod transport;
+>>>>>>> 2499f38 (Declare every room of the server, each with the line that says what it is for)

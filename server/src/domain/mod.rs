@@ -1,0 +1,1 @@
+//! Operations, one file each, declared once and served by every door.

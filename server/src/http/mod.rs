@@ -1,0 +1,1 @@
+//! The thin edge: REST doors, server API, problem details, OpenAPI, health and metrics.

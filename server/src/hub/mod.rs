@@ -1,0 +1,1 @@
+//! One shard's machine for subscriptions and fan-out, without I/O.

@@ -1,0 +1,1 @@
+//! The driver around the machines: shard threads, their clock, and drain.

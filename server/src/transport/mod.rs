@@ -1,0 +1,1 @@
+//! Accepting connections: bytes, frames and limits. Knows nothing of schools.
