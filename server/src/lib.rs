@@ -1,10 +1,3 @@
-<<<<<<< HEAD
-//! Klokke's server, as a library: every room of the house, and the binary beside it.
-
-pub mod auth;
-pub mod ledger;
-pub mod store;
-=======
 //! Klokke's server: the communication core of a school and daycare platform.
 //!
 //! Each module is a room of the house described in `ARCHITECTURE.md`. Arrows between rooms point one way:
@@ -28,4 +21,3 @@ pub mod session;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
->>>>>>> 2499f38 (Declare every room of the server, each with the line that says what it is for)
