@@ -5,6 +5,8 @@
 
 pub mod code;
 pub mod codec;
+pub mod delta;
+pub mod filter;
 pub mod id;
 pub mod limits;
 pub mod message;
@@ -12,5 +14,6 @@ mod raw;
 
 pub use code::{DisconnectCode, ErrorCode, UnsubscribeCode};
 pub use codec::{Codec, DecodeError, EncodeError};
+pub use filter::{FilterError, TagFilter};
 pub use id::{ChannelName, ChannelNameError, ClientId, Epoch, Position, UserId};
 pub use message::*;
