@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn a_small_change_is_a_small_delta() {
         let old =
-            br#"{"child":"G10001.p17","status":"present","place":"the library","since":"07:55"}"#;
-        let new = br#"{"child":"G10001.p17","status":"present","place":"the playground","since":"07:55"}"#;
+            br#"{"child":"G10001.p17","status":"present","place":"the library","since":"07:55","by":"G10001.p3"}"#;
+        let new = br#"{"child":"G10001.p17","status":"present","place":"the playground","since":"07:55","by":"G10001.p3"}"#;
         let delta = create(old, new).expect("smaller");
         assert!(
             delta.len() < new.len() / 2,
