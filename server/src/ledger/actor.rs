@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::base::Base;
 use super::handle::{Entered, Ledgers};
+use super::outbox::Courier;
 use super::port::ShardAnswer;
 use super::round::Round;
 use super::{Call, CallError, ChannelName, Done, LedgerId, State};
@@ -55,13 +56,20 @@ pub(super) struct Reading {
 pub(super) struct Context<S: State> {
     pub(super) ledgers: Ledgers<S>,
     pub(super) ledger: LedgerId,
+    pub(super) courier: Courier,
 }
 
 /// The actor's whole life.
 pub(super) async fn run_actor<S: State>(
-    context: Context<S>,
+    ledgers: Ledgers<S>,
+    ledger: LedgerId,
     mut messages: mpsc::Receiver<Message<S>>,
 ) {
+    let context = Context {
+        ledgers,
+        ledger,
+        courier: Courier::default(),
+    };
     let epoch = context.ledgers.unborn_epoch(&context.ledger);
     let store = Arc::clone(&context.ledgers.inner().store);
     let mut base = match Base::load(context.ledger.clone(), store, &epoch).await {

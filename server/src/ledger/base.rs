@@ -170,6 +170,17 @@ impl<S: State> Base<S> {
         self.cached.get_mut().heads.remove(channel);
     }
 
+    /// A commit of this ledger that must be there and is not, or does not fit.
+    pub(super) fn missing(&self, seq: u64) -> StoreError {
+        let (ledger, place) = (self.ledger.as_str().into(), Place::Seq(seq));
+        let what = "the commit is missing or does not follow the one before".into();
+        StoreError::Damaged(Damaged {
+            ledger,
+            place,
+            what,
+        })
+    }
+
     /// A record of this ledger that is there but is not what was written.
     pub(super) fn unreadable(&self) -> StoreError {
         damaged(&self.ledger, "a record does not have the expected shape")
@@ -219,5 +230,14 @@ fn damaged(ledger: &LedgerId, what: &str) -> StoreError {
         ledger,
         place: Place::Derived,
         what: what.into(),
+    })
+}
+
+pub(super) fn missing_commit(ledger: &LedgerId, seq: u64) -> StoreError {
+    let what = "the commit is missing or does not follow the one before".into();
+    StoreError::Damaged(Damaged {
+        ledger: ledger.as_str().into(),
+        place: Place::Seq(seq),
+        what,
     })
 }

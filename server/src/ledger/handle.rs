@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::actor::{Context, Message, Reading, run_actor};
+use super::actor::{Message, Reading, run_actor};
 use super::port::{Clock, Inbox, Outlet, ShardAnswer, Spawner};
 use super::{Call, CallError, ChannelName, Done, IndexKey, LedgerId, RecordKey, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Store};
@@ -244,6 +244,10 @@ impl<S: State> Ledgers<S> {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::SeqCst)
+    }
+
     /// Puts a message into the mailbox of a ledger's actor, starting the actor if need be.
     pub(super) fn send(&self, ledger: &LedgerId, message: Message<S>) -> Result<(), CallError> {
         let mut part = lock(self.part(ledger));
@@ -266,14 +270,11 @@ impl<S: State> Ledgers<S> {
 
     fn start(&self, ledger: &LedgerId) -> Result<mpsc::Sender<Message<S>>, CallError> {
         let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
-        let context = Context {
-            ledgers: self.clone(),
-            ledger: ledger.clone(),
-        };
+        let (ledgers, id) = (self.clone(), ledger.clone());
         let shard = ledger.hash32() as usize % self.inner.spawner.shards().max(1);
         let task = Box::new(
             move || -> futures_util::future::LocalBoxFuture<'static, ()> {
-                Box::pin(run_actor(context, messages))
+                Box::pin(run_actor(ledgers, id, messages))
             },
         );
         self.inner

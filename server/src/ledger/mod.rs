@@ -73,6 +73,10 @@ mod port;
 mod ring;
 mod round;
 mod state;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 mod wire;
 
