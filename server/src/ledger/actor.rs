@@ -10,7 +10,7 @@ use super::handle::{Entered, Ledgers};
 use super::outbox::Courier;
 use super::port::ShardAnswer;
 use super::round::Round;
-use super::{Call, CallError, ChannelName, Done, LedgerId, State};
+use super::{Call, CallError, ChannelName, Done, Epoch, LedgerId, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Order};
 
 /// Most entries one read gives.
@@ -47,7 +47,7 @@ pub(super) type EnterWith<S> =
 /// What an actor says to a read.
 pub(super) struct Reading {
     pub(super) head: ChannelHead,
-    pub(super) epoch: Arc<str>,
+    pub(super) epoch: Epoch,
     /// The entries, or the range to be read from the store.
     pub(super) found: Result<Vec<ChannelEntry>, EntryRange>,
 }
@@ -72,7 +72,7 @@ pub(super) async fn run_actor<S: State>(
     };
     let epoch = context.ledgers.unborn_epoch(&context.ledger);
     let store = Arc::clone(&context.ledgers.inner().store);
-    let mut base = match Base::load(context.ledger.clone(), store, &epoch).await {
+    let mut base = match Base::load(context.ledger.clone(), store, epoch).await {
         Ok(base) => base,
         Err(error) => return turn_away(&context, &mut messages, &error.into()).await,
     };
@@ -166,7 +166,7 @@ async fn read<S: State>(
     };
     Ok(Reading {
         head,
-        epoch: Arc::clone(&base.head.epoch),
+        epoch: base.head.epoch.clone(),
         found,
     })
 }

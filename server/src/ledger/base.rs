@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::ring::Rings;
-use super::{ChannelName, Commit, CommitHash, LedgerId, RecordKey, SealedCommit, State};
+use super::{ChannelName, Commit, CommitHash, Epoch, LedgerId, RecordKey, SealedCommit, State};
 use crate::store::{ChannelHead, Damaged, Head, Place, Record, Remembered, Store, StoreError};
 
 /// Records, channel tops and idempotency keys cached per ledger (each kind; up to twice this).
@@ -37,12 +37,12 @@ impl<S: State> Base<S> {
     pub(super) async fn load(
         ledger: LedgerId,
         store: Arc<dyn Store>,
-        unborn_epoch: &str,
+        unborn_epoch: Epoch,
     ) -> Result<Self, StoreError> {
         let head = store.head(&ledger).await?.unwrap_or_else(|| Head {
             seq: 0,
             hash: CommitHash::GENESIS,
-            epoch: unborn_epoch.into(),
+            epoch: unborn_epoch,
         });
         let mut state = S::new(&ledger);
         if head.seq > 0 {
@@ -158,7 +158,7 @@ impl<S: State> Base<S> {
         self.head = Head {
             seq: commit.seq,
             hash: sealed.hash,
-            epoch: Arc::clone(&commit.epoch),
+            epoch: commit.epoch.clone(),
         };
         self.rings.push(commit);
         self.state.apply(commit)

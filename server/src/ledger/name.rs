@@ -58,8 +58,7 @@ impl LedgerId {
     /// # Errors
     /// When the unit or namespace part is not usable in a ledger name.
     pub fn of_channel(channel: &ChannelName) -> Result<Self, LedgerIdError> {
-        let name = channel.as_str();
-        let (namespace, rest) = name.split_once(':').unwrap_or(("", name));
+        let (namespace, rest) = (channel.namespace(), channel.local());
         if DOMAIN_NAMESPACES.contains(&namespace) {
             let unit = rest.split_once('/').map_or(rest, |(unit, _)| unit);
             if unit.starts_with('~') {
@@ -67,7 +66,7 @@ impl LedgerId {
             }
             return Self::parse(unit);
         }
-        let bucket = crc32c::crc32c(name.as_bytes()) % NAMESPACE_BUCKETS;
+        let bucket = crc32c::crc32c(channel.as_str().as_bytes()) % NAMESPACE_BUCKETS;
         Self::parse(&format!("~{namespace}.{bucket}"))
     }
 

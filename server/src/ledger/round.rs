@@ -198,7 +198,7 @@ impl<S: State> Round<S> {
         Ok(Commit {
             ledger: base.ledger.clone(),
             seq: head.seq + 1,
-            epoch: Arc::clone(&head.epoch),
+            epoch: head.epoch.clone(),
             time_ms: now_ms,
             id: uuid_v7(now_ms, random),
             actor: call.actor.clone(),
@@ -256,7 +256,7 @@ impl<S: State> Round<S> {
             let pair = (Arc::clone(&commit.actor.subject), Arc::clone(&key.key));
             self.keys.insert(pair, (key.fingerprint, self.sealed.len()));
         }
-        let (seq, hash, epoch) = (commit.seq, sealed.hash, Arc::clone(&commit.epoch));
+        let (seq, hash, epoch) = (commit.seq, sealed.hash, commit.epoch.clone());
         self.tip = Some(Head { seq, hash, epoch });
         self.bytes += sealed.row.len();
         self.sealed.push(sealed);

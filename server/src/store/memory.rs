@@ -74,7 +74,7 @@ impl Memory {
         for sealed in &batch.commits {
             self.derive(&sealed.commit);
             let (seq, hash) = (sealed.commit.seq, sealed.hash);
-            let epoch = Arc::clone(&sealed.commit.epoch);
+            let epoch = sealed.commit.epoch.clone();
             let ledger = self
                 .ledgers
                 .entry(batch.ledger.clone())

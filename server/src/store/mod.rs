@@ -26,7 +26,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::ledger::{ChannelName, CommitHash, Entry, IndexKey, LedgerId, RecordKey, SealedCommit};
+use crate::ledger::{
+    ChannelName, CommitHash, Entry, Epoch, IndexKey, LedgerId, RecordKey, SealedCommit,
+};
 
 #[cfg(test)]
 pub mod conformance;
@@ -43,7 +45,7 @@ pub struct Head {
     /// Hash of the last commit.
     pub hash: CommitHash,
     /// The ledger's epoch.
-    pub epoch: Arc<str>,
+    pub epoch: Epoch,
 }
 
 /// Commits of one ledger to be written together.
