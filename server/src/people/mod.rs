@@ -1,1 +1,42 @@
-//! Units, profiles, relations, groups and rights: the only place that decides who may see what.
+//! People and rights: who exists in a unit, how they are related, and what each of them may see and do.
+//!
+//! The only place that decides who may see. It holds
+//! - the **records** of a unit's ledger that speak of people ([`record`]) and the resident state built
+//!   from them ([`Roster`]),
+//! - the one table of **rights** ([`rights`]),
+//! - the one computation of **entitlements** ([`entitlements`]): which channels a login may see today,
+//! - the one **way out** for content ([`disclose`]): full, a bare signal, or nothing,
+//! - the **import** of master data ([`import`]) and an invented municipality to try it on ([`sample`]).
+//!
+//! It knows the ledger, and nothing of messages, sessions, sockets or HTTP.
+//!
+//! Invariant: whether somebody may see something of a unit follows from that unit's roster, today's
+//! date in Copenhagen and the assurance of the session, and from nothing else. So a change of rights and
+//! the next message stand in one order on every node.
+
+pub mod access_log;
+mod audience;
+pub mod day;
+mod disclose;
+mod entitle;
+mod id;
+mod kind;
+pub mod record;
+pub mod rights;
+mod roster;
+
+pub use audience::{
+    Assurance, AssuranceLevel, Audience, Lens, STEP_UP_MS, audience_of, audience_of_portals,
+};
+pub use disclose::{
+    Disclosure, Measure, PersonRef, Present, Subject, Viewer, disclose, measure, renewed,
+};
+pub use entitle::{Entitlement, entitlements};
+pub use id::{GroupId, IdError, InboxId, ObjectId, PersonId, ProfileId, SubjectId, UnitCode};
+pub use kind::{
+    AdministratorScope, Duty, GroupKind, MembershipKind, PortalRole, RelationKind, Role, UnitKind,
+    UserKind,
+};
+pub use record::Profile;
+pub(crate) use roster::channel;
+pub use roster::{Change, Roster};

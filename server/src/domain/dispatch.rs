@@ -1,0 +1,263 @@
+//! From a door's call to the ledger that does it, and back: routing, admission from above, idempotency keys, and the
+//! one translation of everything that can go wrong into an [`OperationError`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::error::{self, ErrorCode};
+use super::operation::{Kind, Prepared, Target, ledger_of};
+use super::{Caller, Door, registry};
+use crate::ledger::{
+    Call, CallError, Clock, Commit, IdempotencyKey, Inbox, IndexKey, Job, LedgerId, Ledgers,
+    Refusal,
+};
+use crate::people::record::account_index;
+use crate::people::{ObjectId, Roster, SubjectId, day, entitlements};
+use crate::store::StoreError;
+
+/// Most units one login is looked up in. A family with four children, each in school, leisure centre and club, has
+/// twelve; the rest is room for advisers. More would make the first screen slow for everybody.
+pub const UNITS_OF_LOGIN_MAX: usize = 32;
+
+/// A call as a door hands it in.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The operation's name.
+    pub operation: String,
+    /// Its input as JSON; empty means `{}`.
+    pub input: Bytes,
+    /// The caller's key against doing it twice.
+    pub idempotency: Option<String>,
+    /// Who calls.
+    pub caller: Caller,
+}
+
+/// What a call gave.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The output as JSON.
+    pub output: Bytes,
+    /// Whether it had been done before under the same idempotency key.
+    pub replayed: bool,
+    /// The commit it made; `None` when nothing changed or several ledgers were asked.
+    pub commit: Option<Arc<Commit>>,
+}
+
+/// Why a call was not, or perhaps not, done, ready for any door.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} ({code}): {detail}")]
+pub struct OperationError {
+    /// The stable number.
+    pub code: u32,
+    /// The message key.
+    pub key: &'static str,
+    /// HTTP status of the REST door.
+    pub status: u16,
+    /// Whether the same call may work later.
+    pub temporary: bool,
+    /// For developers: what is wrong, and what to do. No content.
+    pub detail: String,
+}
+
+impl OperationError {
+    fn of(row: &ErrorCode) -> Self {
+        row.refuse("").into()
+    }
+
+    /// The texts people read, Danish and English.
+    #[must_use]
+    pub fn texts(&self) -> (&'static str, &'static str) {
+        error::by_code(self.code).map_or(("Der skete en fejl.", "Something went wrong."), |row| {
+            (row.danish, row.english)
+        })
+    }
+}
+
+impl From<Refusal> for OperationError {
+    fn from(refusal: Refusal) -> Self {
+        let status = error::by_code(refusal.code).map_or(500, |row| row.status);
+        let Refusal {
+            code,
+            key,
+            detail,
+            temporary,
+        } = refusal;
+        Self {
+            code,
+            key,
+            status,
+            temporary,
+            detail,
+        }
+    }
+}
+
+impl From<CallError> for OperationError {
+    fn from(failure: CallError) -> Self {
+        match failure {
+            CallError::Refused(refusal) => refusal.into(),
+            CallError::Busy | CallError::Contended => Self::of(&error::BUSY),
+            CallError::IdempotencyConflict => Self::of(&error::IDEMPOTENCY_CONFLICT),
+            CallError::TooLarge(_) => Self::of(&error::TOO_LARGE),
+            CallError::Unknown | CallError::Closed => Self::of(&error::OUTCOME_UNKNOWN),
+            CallError::Name(_) => Self::of(&error::NOT_FOUND),
+            CallError::Store(StoreError::Damaged(_)) => Self::of(&error::DAMAGED),
+            _ => Self::of(&error::UNAVAILABLE),
+        }
+    }
+}
+
+/// The operations over the ledgers; what every door holds. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Domain {
+    ledgers: Ledgers<Roster>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Domain {
+    /// The operations over these ledgers, by this clock.
+    #[must_use]
+    pub fn new(ledgers: Ledgers<Roster>, clock: Arc<dyn Clock>) -> Self {
+        Self { ledgers, clock }
+    }
+
+    /// The ledgers underneath.
+    #[must_use]
+    pub const fn ledgers(&self) -> &Ledgers<Roster> {
+        &self.ledgers
+    }
+
+    /// Does what a door asks. When it returns `Ok`, everything is durable and on its way to every shard.
+    ///
+    /// # Errors
+    /// See [`OperationError`]; `outcome_unknown` is the only one that leaves open whether it was done.
+    pub async fn call(&self, request: Request) -> Result<Answer, OperationError> {
+        let unknown = || OperationError::of(&error::UNKNOWN_OPERATION);
+        let declared = registry::find(&request.operation).ok_or_else(unknown)?;
+        let outside = !matches!(request.caller.door, Door::Server | Door::Cli | Door::Outbox);
+        if declared.declaration.kind == Kind::Internal && outside {
+            return Err(unknown());
+        }
+        let prepared = declared.prepare(&request.input)?;
+        let key = request
+            .idempotency
+            .as_deref()
+            .filter(|_| declared.declaration.kind == Kind::Command);
+        let key = key.map(|key| IdempotencyKey::new(key, &request.operation, &request.input));
+        match prepared.target.clone() {
+            Target::Ledger(ledger) => self.call_one(&ledger, &prepared, request, key).await,
+            Target::EveryOwn => self.call_every_own(&prepared, request).await,
+            Target::Session => Err(OperationError::of(&error::NEEDS_CONNECTION)),
+        }
+    }
+
+    async fn call_one(
+        &self,
+        ledger: &LedgerId,
+        prepared: &Prepared,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer, OperationError> {
+        let mut caller = request.caller;
+        self.admit(ledger, prepared, &mut caller).await?;
+        let caller = Arc::new(caller);
+        let call = Call {
+            actor: caller.actor(prepared.profile.as_ref()),
+            job: prepared.job(caller),
+            operation: request.operation.into(),
+            idempotency: key,
+        };
+        let done = self.ledgers.call(ledger, call).await?;
+        Ok(Answer {
+            output: done.outcome,
+            replayed: done.replayed,
+            commit: done.commit,
+        })
+    }
+
+    /// Asks the acting profile's own unit whether it lets the caller see channels of a unit above. Whether somebody
+    /// belongs to a municipality is known in their institution, so this is decided there and carried along.
+    async fn admit(
+        &self,
+        ledger: &LedgerId,
+        prepared: &Prepared,
+        caller: &mut Caller,
+    ) -> Result<(), OperationError> {
+        caller.admitted.clear();
+        let (Some(profile), Some(subject)) = (&prepared.profile, caller.subject.clone()) else {
+            return Ok(());
+        };
+        let own = ledger_of(profile.unit());
+        if own == *ledger {
+            return Ok(());
+        }
+        let (assurance, now_ms, profile) = (caller.assurance, self.clock.now_ms(), profile.clone());
+        let look = move |roster: &Roster| {
+            let today = day::day_at(now_ms);
+            let owns = roster.own_profile(&subject, &profile, today).is_some();
+            if owns {
+                entitlements(roster, &subject, assurance, today)
+            } else {
+                Vec::new()
+            }
+        };
+        caller.admitted = self.ledgers.inspect(&own, look).await?;
+        Ok(())
+    }
+
+    /// The ledgers in which a login has a record.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn units_of(&self, subject: &SubjectId) -> Result<Vec<LedgerId>, OperationError> {
+        let index = IndexKey::new(&account_index(subject));
+        let found = self
+            .ledgers
+            .lookup(&index, None, UNITS_OF_LOGIN_MAX)
+            .await?;
+        Ok(found.into_iter().map(|(ledger, _)| ledger).collect())
+    }
+
+    async fn call_every_own(
+        &self,
+        prepared: &Prepared,
+        request: Request,
+    ) -> Result<Answer, OperationError> {
+        let Some(subject) = request.caller.subject.clone() else {
+            return Err(OperationError::of(&error::NOT_SIGNED_IN));
+        };
+        let ledgers = self.units_of(&subject).await?;
+        let caller = Arc::new(request.caller);
+        let operation: Arc<str> = request.operation.into();
+        let calls = ledgers.iter().map(|ledger| {
+            let call = Call {
+                actor: caller.actor(None),
+                job: prepared.job(Arc::clone(&caller)),
+                operation: Arc::clone(&operation),
+                idempotency: None,
+            };
+            self.ledgers.call(ledger, call)
+        });
+        let done = futures_util::future::try_join_all(calls).await?;
+        let outputs = done.into_iter().map(|done| done.outcome).collect();
+        Ok(Answer {
+            output: prepared.merge(outputs)?,
+            replayed: false,
+            commit: None,
+        })
+    }
+}
+
+/// Runs what other ledgers hand over: internal operations, as the server.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct OutboxDoor;
+
+impl Inbox<Roster> for OutboxDoor {
+    fn job(&self, _: &LedgerId, operation: &str, input: &Bytes) -> Option<Box<dyn Job<Roster>>> {
+        let declared = registry::find(operation)
+            .filter(|declared| declared.declaration.kind == Kind::Internal)?;
+        let prepared = declared.prepare(input).ok()?;
+        Some(prepared.job(Arc::new(Caller::server(Door::Outbox))))
+    }
+}

@@ -1,0 +1,2 @@
+//! Personal notifications: short notices that something happened, each with an end.
+pub(crate) mod record;

@@ -1,0 +1,204 @@
+//! The one way out for content: whatever the door, what leaves the server has passed through here.
+//!
+//! Live fan-out asks [`measure`] once per class of subscriber; pages, lists, history and recovery ask
+//! [`disclose`], which also gives the present content in place of what was edited or withdrawn since, and
+//! the present name in place of one that has become protected.
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Audience, Lens, ObjectId, ProfileId, Roster, SubjectId};
+use crate::ledger::Content;
+
+/// Who looks, and how.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    /// The login.
+    pub subject: SubjectId,
+    /// The profile they look as, where there is one.
+    pub profile: Option<ProfileId>,
+    /// How they see the channel.
+    pub lens: Lens,
+    /// The moment, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// How much of a piece of content a viewer gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// All of it.
+    Full,
+    /// A signal that there is something, and that a step-up opens it.
+    Bare,
+    /// Nothing: it is not meant for them.
+    Hidden,
+}
+
+/// What a viewer gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disclosure {
+    /// The whole payload.
+    Full(Bytes),
+    /// The bare signal.
+    Bare(Bytes),
+    /// Nothing.
+    Hidden,
+}
+
+impl Disclosure {
+    /// The payload, if there is one.
+    #[must_use]
+    pub fn into_payload(self) -> Option<Bytes> {
+        match self {
+            Self::Full(payload) | Self::Bare(payload) => Some(payload),
+            Self::Hidden => None,
+        }
+    }
+}
+
+/// The rule itself: the audience decides whether, the lens how much.
+#[must_use]
+pub fn measure(lens: Lens, audience: Audience, sensitive: bool, now_ms: u64) -> Measure {
+    if !audience.meets(lens.audience) {
+        Measure::Hidden
+    } else if sensitive && now_ms >= lens.full_until_ms {
+        Measure::Bare
+    } else {
+        Measure::Full
+    }
+}
+
+/// What is true now of the thing an entry speaks of: the part of its record that this room understands. Records that
+/// entries speak of have these fields at their top level.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Subject {
+    /// What readers of older entries get in their place; set when the thing was edited, withdrawn or marked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present: Option<Present>,
+}
+
+impl Subject {
+    /// Reads the fields out of a record, ignoring all others. A record without them says nothing.
+    #[must_use]
+    pub fn from_record(value: &[u8]) -> Self {
+        serde_json::from_slice(value).unwrap_or_default()
+    }
+}
+
+/// The payload that stands in for older ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Present {
+    /// Entries committed before this moment are replaced, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// The payload now.
+    pub full: Value,
+    /// The bare signal now; present if and only if the thing is sensitive now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bare: Option<Value>,
+}
+
+/// A person as every payload shows one: this shape and no other, so that names can be renewed on the way out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PersonRef {
+    /// The profile.
+    pub profile: ProfileId,
+    /// The name that may be shown: the alias when protected.
+    pub name: String,
+}
+
+impl std::fmt::Debug for PersonRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PersonRef({})", self.profile)
+    }
+}
+
+impl PersonRef {
+    /// The profile with the name that may be shown now. Somebody the roster does not know has their number only.
+    #[must_use]
+    pub fn of(roster: &Roster, profile: &ProfileId) -> Self {
+        let name = roster
+            .shown_name(profile)
+            .map_or_else(|| format!("p{}", profile.number()), ToOwned::to_owned);
+        Self {
+            profile: profile.clone(),
+            name,
+        }
+    }
+}
+
+/// What `viewer` gets of a stored `content`, given the record it speaks of as it is now.
+///
+/// A record that cannot be read never opens anything: the content is then judged as stored.
+#[must_use]
+pub fn disclose(
+    viewer: &Viewer,
+    roster: &Roster,
+    content: &Content,
+    subject: Option<&Subject>,
+) -> Disclosure {
+    let present = subject.and_then(|subject| subject.present.as_ref());
+    let present = present.filter(|present| content.time_ms < present.since_ms);
+    let sensitive = present.map_or(content.bare.is_some(), |present| present.bare.is_some());
+    let old_names = content.time_ms <= roster.names_since_ms();
+    match measure(viewer.lens, content.audience, sensitive, viewer.now_ms) {
+        Measure::Hidden => Disclosure::Hidden,
+        Measure::Full => Disclosure::Full(match present {
+            Some(present) => encode(renewed(roster, present.full.clone())),
+            None => with_present_names(roster, &content.full, old_names),
+        }),
+        Measure::Bare => Disclosure::Bare(
+            match (
+                present.and_then(|present| present.bare.as_ref()),
+                &content.bare,
+            ) {
+                (Some(bare), _) => encode(bare.clone()),
+                (None, Some(bare)) => bare.clone(),
+                (None, None) => return Disclosure::Hidden,
+            },
+        ),
+    }
+}
+
+fn with_present_names(roster: &Roster, payload: &Bytes, old_names: bool) -> Bytes {
+    if !old_names {
+        return payload.clone();
+    }
+    match serde_json::from_slice(payload) {
+        Ok(value) => encode(renewed(roster, value)),
+        // Not one of our payloads, so it holds no person of ours.
+        Err(_) => payload.clone(),
+    }
+}
+
+fn encode(value: Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+/// The value with every person's name as it may be shown now.
+#[must_use]
+pub fn renewed(roster: &Roster, mut value: Value) -> Value {
+    renew(roster, &mut value);
+    value
+}
+
+fn renew(roster: &Roster, value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| renew(roster, item)),
+        Value::Object(fields) => {
+            let profile = fields
+                .get("profile")
+                .and_then(Value::as_str)
+                .and_then(|text| text.parse().ok());
+            if let (Some(profile), true) = (profile, fields.contains_key("name")) {
+                fields.insert(
+                    "name".to_owned(),
+                    PersonRef::of(roster, &profile).name.into(),
+                );
+            }
+            fields.values_mut().for_each(|field| renew(roster, field));
+        }
+        _ => {}
+    }
+}
