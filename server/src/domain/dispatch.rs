@@ -99,7 +99,7 @@ impl From<CallError> for OperationError {
             CallError::Refused(refusal) => refusal.into(),
             CallError::Busy | CallError::Contended => Self::of(&error::BUSY),
             CallError::IdempotencyConflict => Self::of(&error::IDEMPOTENCY_CONFLICT),
-            CallError::TooLarge(_) => Self::of(&error::TOO_LARGE),
+            CallError::Unwritable(_) => Self::of(&error::TOO_LARGE),
             CallError::Unknown | CallError::Closed => Self::of(&error::OUTCOME_UNKNOWN),
             CallError::Name(_) => Self::of(&error::NOT_FOUND),
             CallError::Store(StoreError::Damaged(_)) => Self::of(&error::DAMAGED),

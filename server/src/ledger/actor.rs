@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::base::Base;
 use super::handle::{Entered, Ledgers};
+use super::outbox::Courier;
 use super::port::ShardAnswer;
 use super::round::Round;
-use super::{Call, CallError, ChannelName, Done, LedgerId, State};
+use super::{Call, CallError, ChannelName, Done, Epoch, LedgerId, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Order};
 
 /// Most entries one read gives.
@@ -46,7 +47,7 @@ pub(super) type EnterWith<S> =
 /// What an actor says to a read.
 pub(super) struct Reading {
     pub(super) head: ChannelHead,
-    pub(super) epoch: Arc<str>,
+    pub(super) epoch: Epoch,
     /// The entries, or the range to be read from the store.
     pub(super) found: Result<Vec<ChannelEntry>, EntryRange>,
 }
@@ -55,16 +56,23 @@ pub(super) struct Reading {
 pub(super) struct Context<S: State> {
     pub(super) ledgers: Ledgers<S>,
     pub(super) ledger: LedgerId,
+    pub(super) courier: Courier,
 }
 
 /// The actor's whole life.
 pub(super) async fn run_actor<S: State>(
-    context: Context<S>,
+    ledgers: Ledgers<S>,
+    ledger: LedgerId,
     mut messages: mpsc::Receiver<Message<S>>,
 ) {
+    let context = Context {
+        ledgers,
+        ledger,
+        courier: Courier::default(),
+    };
     let epoch = context.ledgers.unborn_epoch(&context.ledger);
     let store = Arc::clone(&context.ledgers.inner().store);
-    let mut base = match Base::load(context.ledger.clone(), store, &epoch).await {
+    let mut base = match Base::load(context.ledger.clone(), store, epoch).await {
         Ok(base) => base,
         Err(error) => return turn_away(&context, &mut messages, &error.into()).await,
     };
@@ -158,7 +166,7 @@ async fn read<S: State>(
     };
     Ok(Reading {
         head,
-        epoch: Arc::clone(&base.head.epoch),
+        epoch: base.head.epoch.clone(),
         found,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::ring::Rings;
-use super::{ChannelName, Commit, CommitHash, LedgerId, RecordKey, SealedCommit, State};
+use super::{ChannelName, Commit, CommitHash, Epoch, LedgerId, RecordKey, SealedCommit, State};
 use crate::store::{ChannelHead, Damaged, Head, Place, Record, Remembered, Store, StoreError};
 
 /// Records, channel tops and idempotency keys cached per ledger (each kind; up to twice this).
@@ -37,12 +37,12 @@ impl<S: State> Base<S> {
     pub(super) async fn load(
         ledger: LedgerId,
         store: Arc<dyn Store>,
-        unborn_epoch: &str,
+        unborn_epoch: Epoch,
     ) -> Result<Self, StoreError> {
         let head = store.head(&ledger).await?.unwrap_or_else(|| Head {
             seq: 0,
             hash: CommitHash::GENESIS,
-            epoch: unborn_epoch.into(),
+            epoch: unborn_epoch,
         });
         let mut state = S::new(&ledger);
         if head.seq > 0 {
@@ -158,7 +158,7 @@ impl<S: State> Base<S> {
         self.head = Head {
             seq: commit.seq,
             hash: sealed.hash,
-            epoch: Arc::clone(&commit.epoch),
+            epoch: commit.epoch.clone(),
         };
         self.rings.push(commit);
         self.state.apply(commit)
@@ -168,6 +168,17 @@ impl<S: State> Base<S> {
     pub(super) fn trimmed(&mut self, channel: &ChannelName, to: u64) {
         self.rings.trim(channel, to);
         self.cached.get_mut().heads.remove(channel);
+    }
+
+    /// A commit of this ledger that must be there and is not, or does not fit.
+    pub(super) fn missing(&self, seq: u64) -> StoreError {
+        let (ledger, place) = (self.ledger.as_str().into(), Place::Seq(seq));
+        let what = "the commit is missing or does not follow the one before".into();
+        StoreError::Damaged(Damaged {
+            ledger,
+            place,
+            what,
+        })
     }
 
     /// A record of this ledger that is there but is not what was written.
@@ -219,5 +230,14 @@ fn damaged(ledger: &LedgerId, what: &str) -> StoreError {
         ledger,
         place: Place::Derived,
         what: what.into(),
+    })
+}
+
+pub(super) fn missing_commit(ledger: &LedgerId, seq: u64) -> StoreError {
+    let what = "the commit is missing or does not follow the one before".into();
+    StoreError::Damaged(Damaged {
+        ledger: ledger.as_str().into(),
+        place: Place::Seq(seq),
+        what,
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::ChannelName;
+use super::{ChannelName, Epoch};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ pub struct Commit {
     /// Place in the ledger: 1, 2, 3 … without gaps.
     pub seq: u64,
     /// Random text made when the ledger was created; a ledger started anew has another.
-    pub epoch: Arc<str>,
+    pub epoch: Epoch,
     /// When it was made, milliseconds since 1970 (UTC).
     pub time_ms: u64,
     /// Identity of this attempt to commit, to tell one's own commit from another's after an

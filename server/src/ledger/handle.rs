@@ -9,9 +9,9 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::actor::{Context, Message, Reading, run_actor};
+use super::actor::{Message, Reading, run_actor};
 use super::port::{Clock, Inbox, Outlet, ShardAnswer, Spawner};
-use super::{Call, CallError, ChannelName, Done, IndexKey, LedgerId, RecordKey, State};
+use super::{Call, CallError, ChannelName, Done, Epoch, IndexKey, LedgerId, RecordKey, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Store};
 
 /// Calls that may wait at one ledger. At 20,000 commits a second this is 50 ms of work; more
@@ -82,7 +82,7 @@ pub struct Entries {
     /// Extent of the channel's history.
     pub head: ChannelHead,
     /// The ledger's epoch.
-    pub epoch: Arc<str>,
+    pub epoch: Epoch,
 }
 
 /// A ledger at one point of its order, as an `enter` closure sees it.
@@ -92,7 +92,7 @@ pub struct Entered<'a, S> {
     /// The position: every commit up to this one was delivered before, every later one comes after.
     pub seq: u64,
     /// The ledger's epoch.
-    pub epoch: &'a Arc<str>,
+    pub epoch: &'a Epoch,
     /// The channels asked for and their extent at this position.
     pub channels: &'a [(ChannelName, ChannelHead)],
     pub(super) rings: &'a super::ring::Rings,
@@ -244,6 +244,10 @@ impl<S: State> Ledgers<S> {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::SeqCst)
+    }
+
     /// Puts a message into the mailbox of a ledger's actor, starting the actor if need be.
     pub(super) fn send(&self, ledger: &LedgerId, message: Message<S>) -> Result<(), CallError> {
         let mut part = lock(self.part(ledger));
@@ -266,14 +270,11 @@ impl<S: State> Ledgers<S> {
 
     fn start(&self, ledger: &LedgerId) -> Result<mpsc::Sender<Message<S>>, CallError> {
         let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
-        let context = Context {
-            ledgers: self.clone(),
-            ledger: ledger.clone(),
-        };
+        let (ledgers, id) = (self.clone(), ledger.clone());
         let shard = ledger.hash32() as usize % self.inner.spawner.shards().max(1);
         let task = Box::new(
             move || -> futures_util::future::LocalBoxFuture<'static, ()> {
-                Box::pin(run_actor(context, messages))
+                Box::pin(run_actor(ledgers, id, messages))
             },
         );
         self.inner
@@ -310,16 +311,15 @@ impl<S: State> Ledgers<S> {
 
     /// The epoch a ledger has as long as it has no commit: the same for everybody who asks during
     /// this run, so that positions handed out before the first commit stay good after it.
-    pub(super) fn unborn_epoch(&self, ledger: &LedgerId) -> String {
+    pub(super) fn unborn_epoch(&self, ledger: &LedgerId) -> Epoch {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.inner.nonce.to_le_bytes());
         hasher.update(ledger.as_str().as_bytes());
         let letters = b"abcdefghijklmnopqrstuvwxyz234567";
         let bytes = hasher.finalize();
-        bytes.as_bytes()[..8]
-            .iter()
-            .map(|b| letters[usize::from(b & 31)] as char)
-            .collect()
+        let letter = |b: &u8| letters[usize::from(b & 31)] as char;
+        let text: String = bytes.as_bytes()[..8].iter().map(letter).collect();
+        text.into()
     }
 }
 

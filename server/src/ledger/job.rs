@@ -115,10 +115,10 @@ pub enum CallError {
     /// The same idempotency key came before with another operation or input. Nothing changed.
     #[error("the idempotency key was used for something else")]
     IdempotencyConflict,
-    /// What the job staged cannot be written (a key or the whole commit is too large). Nothing
-    /// changed; trying again will not help.
-    #[error("too large to commit: {0}")]
-    TooLarge(&'static str),
+    /// What the job staged cannot be written (a key or the whole commit is too large, a channel is
+    /// another ledger's). Nothing changed; trying again will not help.
+    #[error("cannot be committed: {0}")]
+    Unwritable(&'static str),
     /// The store cannot serve, or the ledger is damaged. Nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -144,7 +144,9 @@ impl CallError {
             Self::Refused(refusal) => refusal.temporary,
             Self::Busy | Self::Unknown | Self::Contended | Self::Closed => true,
             Self::Store(StoreError::Unavailable(_)) => true,
-            Self::IdempotencyConflict | Self::TooLarge(_) | Self::Store(_) | Self::Name(_) => false,
+            Self::IdempotencyConflict | Self::Unwritable(_) | Self::Store(_) | Self::Name(_) => {
+                false
+            }
         }
     }
 }
@@ -153,6 +155,7 @@ impl From<CommitError> for CallError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict { .. } => Self::Contended,
+            CommitError::Malformed(what) => Self::Unwritable(what),
             CommitError::Unknown(_) => Self::Unknown,
             CommitError::Store(error) => Self::Store(error),
         }

@@ -62,7 +62,6 @@
 mod actor;
 mod base;
 mod cache;
-mod channel;
 mod codec;
 mod commit;
 mod handle;
@@ -73,10 +72,15 @@ mod port;
 mod ring;
 mod round;
 mod state;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod view;
 mod wire;
 
-pub use channel::ChannelName;
+pub use klokke_protocol::{ChannelName, Epoch};
+
 pub use codec::{COMMIT_FORMAT, DecodeError, SealedCommit};
 pub use commit::{
     Actor, Audience, Commit, CommitHash, Content, Entry, IdempotencyKey, IndexKey, KEY_BYTES_MAX,

@@ -1,7 +1,194 @@
-//! Delivers the outbox of a ledger to other ledgers.
+//! Delivers the outbox of a ledger to other ledgers: at least once, in effect exactly once.
+//!
+//! An item stands as pending in the store from the moment its commit is durable until its end is
+//! noted. It is delivered as a call with the idempotency key `(source, seq, n)`, so a delivery
+//! that is repeated (the answer was lost, the server was killed before the end was noted) finds
+//! its own commit and does nothing. Items of one source to one ledger are delivered in order;
+//! a ledger that cannot take its items holds up nobody but itself.
 
-use super::State;
-use super::actor::Context;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Starts the delivery of what waits.
-pub(super) fn start<S: State>(_: &Context<S>) {}
+use hashbrown::HashSet;
+
+use super::actor::{Context, Message};
+use super::{Actor, Call, CallError, IdempotencyKey, LedgerId, Ledgers, OutboxItem, State};
+use crate::store::{OutboxEnd, OutboxKey, Store, StoreError};
+
+/// Items read at once.
+const PAGE: usize = 64;
+
+/// First and longest pause before undeliverable items are tried again.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_LAST: Duration = Duration::from_secs(30);
+
+/// Starts the delivery of what waits in a ledger's outbox, unless it is under way.
+pub(super) fn start<S: State>(context: &Context<S>) {
+    if !context.courier.begin() {
+        return;
+    }
+    let (ledgers, source) = (context.ledgers.clone(), context.ledger.clone());
+    let courier = context.courier.clone();
+    tokio::task::spawn_local(async move {
+        let mut pause = PAUSE_FIRST;
+        while courier.again() && !ledgers.is_closed() {
+            match deliver_all(&ledgers, &source).await {
+                Ok(0) => pause = PAUSE_FIRST,
+                _ => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_LAST);
+                    courier.ask();
+                }
+            }
+        }
+        courier.end();
+    });
+}
+
+/// Whether the courier of a ledger is under way, and whether it was asked to look again.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Courier(std::rc::Rc<std::cell::Cell<Asked>>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Asked {
+    running: bool,
+    again: bool,
+}
+
+impl Courier {
+    /// Notes that there is work; true if a task must be started for it.
+    fn begin(&self) -> bool {
+        let before = self.0.replace(Asked {
+            running: true,
+            again: true,
+        });
+        !before.running
+    }
+
+    fn ask(&self) {
+        self.0.set(Asked {
+            again: true,
+            ..self.0.get()
+        });
+    }
+
+    fn again(&self) -> bool {
+        let before = self.0.replace(Asked {
+            again: false,
+            ..self.0.get()
+        });
+        before.again
+    }
+
+    fn end(&self) {
+        self.0.set(Asked::default());
+    }
+}
+
+/// Tries every pending item once; says how many stay.
+async fn deliver_all<S: State>(
+    ledgers: &Ledgers<S>,
+    source: &LedgerId,
+) -> Result<usize, CallError> {
+    let store = ledgers.store();
+    let mut after: Option<OutboxKey> = None;
+    let mut held_up = HashSet::new();
+    let mut staying = 0;
+    loop {
+        let page = store
+            .outbox_pending(Some(source), after.as_ref(), PAGE)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(staying);
+        };
+        after = Some(last.clone());
+        for key in page {
+            let (item, actor) = read_item(&**store, &key).await?;
+            if held_up.contains(&item.to) {
+                staying += 1;
+                continue;
+            }
+            match deliver(ledgers, &key, &item, actor).await {
+                Some(end) => store.outbox_done(&key, end).await?,
+                None => {
+                    held_up.insert(item.to);
+                    staying += 1;
+                }
+            }
+        }
+    }
+}
+
+async fn read_item(store: &dyn Store, key: &OutboxKey) -> Result<(OutboxItem, Actor), StoreError> {
+    let page = store.commits_since(&key.source, key.seq - 1, 1).await?;
+    let commit = page
+        .first()
+        .map(|sealed| &sealed.commit)
+        .filter(|c| c.seq == key.seq);
+    let item = commit.and_then(|c| Some((c.outbox.get(key.n as usize)?.clone(), c.actor.clone())));
+    item.ok_or_else(|| super::base::missing_commit(&key.source, key.seq))
+}
+
+/// One delivery: how it ended, or `None` when it must be tried again.
+async fn deliver<S: State>(
+    ledgers: &Ledgers<S>,
+    key: &OutboxKey,
+    item: &OutboxItem,
+    actor: Actor,
+) -> Option<OutboxEnd> {
+    let inbox = &ledgers.inner().inbox;
+    let Some(job) = inbox.job(&key.source, &item.operation, &item.input) else {
+        tracing::error!(ledger = %key.source, seq = key.seq, n = key.n, operation = %item.operation,
+            "outbox item names an operation that does not exist; set aside");
+        return Some(OutboxEnd::Refused);
+    };
+    let call = Call {
+        job,
+        actor: Actor {
+            door: "outbox".into(),
+            ..actor
+        },
+        operation: Arc::clone(&item.operation),
+        idempotency: Some(IdempotencyKey::of_outbox(&key.source, key.seq, key.n, item)),
+    };
+    match ledgers.call(&item.to, call).await {
+        Ok(_) => Some(OutboxEnd::Done),
+        Err(CallError::Refused(refusal)) if !refusal.temporary => {
+            tracing::warn!(ledger = %key.source, seq = key.seq, n = key.n, code = refusal.code,
+                reason = refusal.key, "outbox item was refused; set aside");
+            Some(OutboxEnd::Refused)
+        }
+        Err(CallError::Unwritable(_) | CallError::IdempotencyConflict) => Some(OutboxEnd::Refused),
+        Err(_) => None,
+    }
+}
+
+impl<S: State> Ledgers<S> {
+    /// Resumes the delivery of every outbox item that waits in the store. To be called once after
+    /// start; later items are delivered by the ledgers that made them.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is lost by calling it again.
+    pub async fn resume_outboxes(&self) -> Result<usize, CallError> {
+        let mut after: Option<OutboxKey> = None;
+        let mut sources = HashSet::new();
+        loop {
+            let page = self
+                .store()
+                .outbox_pending(None, after.as_ref(), PAGE)
+                .await?;
+            let Some(last) = page.last() else { break };
+            // On to the next source: `seq` and `n` at their ends skip the rest of this one.
+            after = Some(OutboxKey {
+                seq: u64::MAX,
+                n: u32::MAX,
+                ..last.clone()
+            });
+            sources.extend(page.into_iter().map(|key| key.source));
+        }
+        for source in &sources {
+            self.send(source, Message::Outbox)?;
+        }
+        Ok(sources.len())
+    }
+}

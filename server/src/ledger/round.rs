@@ -1,33 +1,434 @@
 //! One round of an actor: jobs run one after the other over what is durable and what the round
-//! staged so far; then one write, and everybody is answered.
+//! staged so far; then one write, then everything is applied and delivered, then everybody is
+//! answered.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use hashbrown::HashMap;
+use uuid::Uuid;
 
 use super::actor::{Context, Reply};
 use super::base::Base;
-use super::{Call, CallError, State};
+use super::port::Delivery;
+use super::state::is_resident;
+use super::view::{Overlay, Staged, View};
+use super::{
+    Call, CallError, Commit, CommitHash, Done, Entry, IdempotencyKey, KEY_BYTES_MAX, SealedCommit,
+    State,
+};
+use crate::store::{Batch, CommitError, Head, Record, StoreError};
+
+/// Most commits of one round: at 1 KiB each, 256 KiB for the store's write.
+const ROUND_COMMITS_MAX: usize = 256;
+
+/// Most bytes of commits of one round before it is written.
+const ROUND_BYTES_MAX: usize = 1 << 20;
+
+/// Largest commit. 400 recipients with their channels take 20 KiB; the rest is content.
+const COMMIT_BYTES_MAX: usize = 4 << 20;
+
+/// How often a call is run again because somebody else wrote first.
+const CONFLICT_TRIES_MAX: usize = 4;
+
+/// Missing commits read at once after somebody else wrote.
+const CATCH_UP_PAGE: usize = 256;
 
 /// See the module.
 pub(super) struct Round<S: State> {
-    todo: Vec<(Call<S>, Reply)>,
+    overlay: Overlay,
+    /// Head as it will be when everything staged is written.
+    tip: Option<Head>,
+    sealed: Vec<SealedCommit>,
+    bytes: usize,
+    /// Keys used in this round: fingerprint and place in `sealed`.
+    keys: HashMap<(Arc<str>, Arc<str>), ([u8; 16], usize)>,
+    calls: Vec<(Call<S>, Reply, Result<Made, CallError>)>,
+    /// A resident record was changed: the next job must see it applied.
+    ended: bool,
+}
+
+/// What a job came to, before it is durable.
+enum Made {
+    /// It staged nothing.
+    Nothing(Bytes),
+    /// It made the commit at this place of the round.
+    Commit(usize),
+    /// The commit at this place of the round was made by the same call before.
+    SameRound(usize),
+    /// It was done in an earlier round.
+    Before(Arc<Commit>),
 }
 
 impl<S: State> Default for Round<S> {
     fn default() -> Self {
-        Self { todo: Vec::new() }
+        Self {
+            overlay: Overlay::default(),
+            tip: None,
+            sealed: Vec::new(),
+            bytes: 0,
+            keys: HashMap::new(),
+            calls: Vec::new(),
+            ended: false,
+        }
     }
 }
 
 impl<S: State> Round<S> {
-    pub(super) async fn run(&mut self, _: &Context<S>, _: &Base<S>, call: Call<S>, reply: Reply) {
-        self.todo.push((call, reply));
+    /// Runs one call; it is answered when the round is finished.
+    pub(super) async fn run(
+        &mut self,
+        context: &Context<S>,
+        base: &Base<S>,
+        mut call: Call<S>,
+        reply: Reply,
+    ) {
+        let made = self.attempt(context, base, &mut call).await;
+        self.calls.push((call, reply, made));
     }
 
+    /// Whether the round must be finished before the next call.
     pub(super) fn is_full(&self) -> bool {
-        self.todo.len() > 256
+        self.ended || self.sealed.len() >= ROUND_COMMITS_MAX || self.bytes >= ROUND_BYTES_MAX
     }
 
-    pub(super) async fn finish(&mut self, _: &Context<S>, _: &mut Base<S>) {
-        for (_, reply) in self.todo.drain(..) {
-            let _ = reply.send(Err(CallError::Closed));
+    /// Writes what was staged and answers everybody. Calls that met a conflict are run again.
+    pub(super) async fn finish(&mut self, context: &Context<S>, base: &mut Base<S>) {
+        let mut again = self.write(context, base).await;
+        for _ in 0..CONFLICT_TRIES_MAX {
+            if again.is_empty() {
+                return;
+            }
+            for (call, reply) in std::mem::take(&mut again) {
+                self.run(context, base, call, reply).await;
+                if self.is_full() {
+                    again.extend(self.write(context, base).await);
+                }
+            }
+            again.extend(self.write(context, base).await);
+        }
+        for (_, reply) in again {
+            // The caller may have gone; then nobody misses the answer.
+            let _ = reply.send(Err(CallError::Contended));
         }
     }
+
+    async fn attempt(
+        &mut self,
+        context: &Context<S>,
+        base: &Base<S>,
+        call: &mut Call<S>,
+    ) -> Result<Made, CallError> {
+        if let Some(key) = &call.idempotency
+            && let Some(made) = self.replay(base, &call.actor.subject, key).await?
+        {
+            return Ok(made);
+        }
+        let now_ms = context.ledgers.inner().clock.now_ms();
+        let mut view = View::new(base, &self.overlay, &call.actor, now_ms);
+        let run = AssertUnwindSafe(call.job.run(&mut view))
+            .catch_unwind()
+            .await;
+        let (staged, failure) = view.into_staged();
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let outcome = run
+            .map_err(|_| CallError::Closed)?
+            .map_err(CallError::Refused)?;
+        if staged.is_empty() {
+            return Ok(Made::Nothing(outcome));
+        }
+        check(base, &staged)?;
+        let commit = self
+            .commit_of(context, base, call, now_ms, outcome, staged)
+            .await?;
+        let sealed = SealedCommit::seal(commit);
+        if sealed.row.len() > COMMIT_BYTES_MAX {
+            return Err(CallError::Unwritable("a commit has at most 4 MiB"));
+        }
+        self.take_in(sealed);
+        Ok(Made::Commit(self.sealed.len() - 1))
+    }
+
+    /// Looks whether this was done before.
+    async fn replay(
+        &self,
+        base: &Base<S>,
+        subject: &Arc<str>,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Made>, CallError> {
+        let pair = (Arc::clone(subject), Arc::clone(&key.key));
+        if let Some((fingerprint, place)) = self.keys.get(&pair) {
+            let same = *fingerprint == key.fingerprint;
+            return same
+                .then_some(Some(Made::SameRound(*place)))
+                .ok_or(CallError::IdempotencyConflict);
+        }
+        let Some(before) = base.remembered(subject, &key.key).await? else {
+            return Ok(None);
+        };
+        if before.fingerprint != key.fingerprint {
+            return Err(CallError::IdempotencyConflict);
+        }
+        let found = base
+            .store
+            .commits_since(&base.ledger, before.seq - 1, 1)
+            .await?;
+        let found = found
+            .into_iter()
+            .find(|sealed| sealed.commit.seq == before.seq);
+        let found = found.ok_or_else(|| base.missing(before.seq))?;
+        Ok(Some(Made::Before(found.commit)))
+    }
+
+    async fn commit_of(
+        &self,
+        context: &Context<S>,
+        base: &Base<S>,
+        call: &Call<S>,
+        now_ms: u64,
+        outcome: Bytes,
+        staged: Staged,
+    ) -> Result<Commit, StoreError> {
+        let head = self.tip.as_ref().unwrap_or(&base.head);
+        let random = context.ledgers.inner().clock.random();
+        Ok(Commit {
+            ledger: base.ledger.clone(),
+            seq: head.seq + 1,
+            epoch: head.epoch.clone(),
+            time_ms: now_ms,
+            id: uuid_v7(now_ms, random),
+            actor: call.actor.clone(),
+            operation: Arc::clone(&call.operation),
+            idempotency: call.idempotency.clone(),
+            outcome,
+            records: staged.records.into_values().collect(),
+            entries: self.number(base, staged.entries).await?,
+            outbox: staged.outbox,
+            prev_hash: head.hash,
+        })
+    }
+
+    /// Gives entries their offsets.
+    async fn number(
+        &self,
+        base: &Base<S>,
+        entries: Vec<(Vec<super::ChannelName>, super::Content)>,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let mut tops = HashMap::new();
+        let mut numbered = Vec::with_capacity(entries.len());
+        for (channels, content) in entries {
+            let heads = base.heads(&channels).await?;
+            let mut placed = Vec::with_capacity(channels.len());
+            for (channel, head) in channels.into_iter().zip(heads) {
+                let before = self.overlay.tops.get(&channel).copied().unwrap_or(head.top);
+                let top = tops.entry(channel.clone()).or_insert(before);
+                *top += 1;
+                placed.push((channel, *top));
+            }
+            numbered.push(Arc::new(Entry {
+                channels: placed,
+                content,
+            }));
+        }
+        Ok(numbered)
+    }
+
+    /// What is staged is seen by the following jobs of the round.
+    fn take_in(&mut self, sealed: SealedCommit) {
+        let commit = &sealed.commit;
+        for change in &commit.records {
+            let (index, seq) = (change.index.clone(), commit.seq);
+            let record = change
+                .value
+                .clone()
+                .map(|value| Record { seq, index, value });
+            self.overlay.records.insert(change.key.clone(), record);
+            self.ended |= is_resident::<S>(&change.key);
+        }
+        for (channel, offset) in commit.entries.iter().flat_map(|entry| &entry.channels) {
+            self.overlay.tops.insert(channel.clone(), *offset);
+        }
+        if let Some(key) = &commit.idempotency {
+            let pair = (Arc::clone(&commit.actor.subject), Arc::clone(&key.key));
+            self.keys.insert(pair, (key.fingerprint, self.sealed.len()));
+        }
+        let (seq, hash, epoch) = (commit.seq, sealed.hash, commit.epoch.clone());
+        self.tip = Some(Head { seq, hash, epoch });
+        self.bytes += sealed.row.len();
+        self.sealed.push(sealed);
+    }
+
+    /// Writes, applies, delivers, answers. Gives back the calls that must be run again.
+    async fn write(&mut self, context: &Context<S>, base: &mut Base<S>) -> Vec<(Call<S>, Reply)> {
+        let round = std::mem::take(self);
+        if round.sealed.is_empty() {
+            round.answer(None);
+            return Vec::new();
+        }
+        let batch = Batch {
+            ledger: base.ledger.clone(),
+            expected_seq: base.head.seq,
+            commits: round.sealed.clone(),
+        };
+        let written = base.store.commit(batch).await;
+        let written = match written {
+            Err(CommitError::Unknown(_)) => resolve(base, &round.sealed).await,
+            other => other,
+        };
+        match written {
+            Ok(()) => {
+                for sealed in &round.sealed {
+                    apply_and_deliver(context, base, sealed).await;
+                }
+                round.answer(None);
+                Vec::new()
+            }
+            Err(CommitError::Conflict { .. }) => match catch_up(context, base).await {
+                Ok(()) => round
+                    .calls
+                    .into_iter()
+                    .map(|(call, reply, _)| (call, reply))
+                    .collect(),
+                Err(error) => {
+                    round.answer(Some(&error.into()));
+                    Vec::new()
+                }
+            },
+            Err(error) => {
+                round.answer(Some(&error.into()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Answers everybody. With an error, all get it who built on something that was not written:
+    /// that may be everybody, since each saw what those before staged.
+    fn answer(self, error: Option<&CallError>) {
+        for (_, reply, made) in self.calls {
+            let answer = match (made, error) {
+                (Ok(Made::Before(commit)), _) => Ok(Done {
+                    outcome: commit.outcome.clone(),
+                    commit: Some(commit),
+                    replayed: true,
+                }),
+                (_, Some(error)) => Err(error.clone()),
+                (Err(error), None) => Err(error),
+                (Ok(Made::Nothing(outcome)), None) => Ok(Done {
+                    outcome,
+                    commit: None,
+                    replayed: false,
+                }),
+                (Ok(Made::Commit(place)), None) => done(&self.sealed, place, false),
+                (Ok(Made::SameRound(place)), None) => done(&self.sealed, place, true),
+            };
+            // The caller may have gone; then nobody misses the answer.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+fn done(sealed: &[SealedCommit], place: usize, replayed: bool) -> Result<Done, CallError> {
+    let commit = sealed.get(place).map(|sealed| Arc::clone(&sealed.commit));
+    let commit = commit.ok_or(CallError::Closed)?;
+    Ok(Done {
+        outcome: commit.outcome.clone(),
+        commit: Some(commit),
+        replayed,
+    })
+}
+
+/// What can be staged but not be written.
+fn check<S: State>(base: &Base<S>, staged: &Staged) -> Result<(), CallError> {
+    let fits = |key: &str| !key.is_empty() && key.len() <= KEY_BYTES_MAX;
+    let changes = staged.records.values();
+    let keys_fit = changes.clone().all(|change| fits(change.key.as_str()));
+    let mut index = changes.flat_map(|change| change.index.iter().chain(&change.unindex));
+    if !keys_fit || !index.all(|key| fits(key.as_str())) {
+        return Err(CallError::Unwritable(
+            "a record or index key has 1 to 512 bytes",
+        ));
+    }
+    let mut channels = staged.entries.iter().flat_map(|(channels, _)| channels);
+    if !channels.all(|channel| base.ledger.holds(channel)) {
+        return Err(CallError::Unwritable(
+            "the channel belongs to another ledger",
+        ));
+    }
+    Ok(())
+}
+
+/// The write may or may not have happened: read back and compare, never guess.
+async fn resolve<S: State>(base: &Base<S>, sealed: &[SealedCommit]) -> Result<(), CommitError> {
+    let unknown = |error: StoreError| CommitError::Unknown(error.to_string().into());
+    let expected = base.head.seq;
+    let head = base.store.head(&base.ledger).await.map_err(unknown)?;
+    let found = head.map_or(0, |head| head.seq);
+    let Some(first) = sealed.first() else {
+        return Ok(());
+    };
+    if found > expected {
+        let page = base
+            .store
+            .commits_since(&base.ledger, expected, 1)
+            .await
+            .map_err(unknown)?;
+        if page
+            .first()
+            .is_some_and(|there| there.commit.id == first.commit.id)
+        {
+            return Ok(());
+        }
+    }
+    Err(CommitError::Conflict { expected, found })
+}
+
+/// Takes in what somebody else wrote, delivering it like one's own.
+async fn catch_up<S: State>(context: &Context<S>, base: &mut Base<S>) -> Result<(), StoreError> {
+    loop {
+        let page = base
+            .store
+            .commits_since(&base.ledger, base.head.seq, CATCH_UP_PAGE)
+            .await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for sealed in &page {
+            let prev = if base.head.seq == 0 {
+                CommitHash::GENESIS
+            } else {
+                base.head.hash
+            };
+            if !sealed.follows(&base.ledger, base.head.seq + 1, prev) {
+                return Err(base.missing(base.head.seq + 1));
+            }
+            apply_and_deliver(context, base, sealed).await;
+        }
+    }
+}
+
+async fn apply_and_deliver<S: State>(
+    context: &Context<S>,
+    base: &mut Base<S>,
+    sealed: &SealedCommit,
+) {
+    let changes = base.apply(sealed);
+    let delivery = Arc::new(Delivery {
+        commit: Arc::clone(&sealed.commit),
+        changes,
+    });
+    context.ledgers.inner().outlet.deliver(delivery).await;
+    if !sealed.commit.outbox.is_empty() {
+        super::outbox::start(context);
+    }
+}
+
+fn uuid_v7(now_ms: u64, random: u128) -> Uuid {
+    let bytes = random.to_le_bytes();
+    let mut tail = [0; 10];
+    tail.copy_from_slice(&bytes[..10]);
+    uuid::Builder::from_unix_timestamp_millis(now_ms, &tail).into_uuid()
 }

@@ -124,7 +124,7 @@ impl HeaderRow {
         Self {
             ledger: commit.ledger.as_str().to_owned(),
             seq: commit.seq,
-            epoch: (*commit.epoch).to_owned(),
+            epoch: commit.epoch.as_str().to_owned(),
             time_ms: commit.time_ms,
             id: Bytes::copy_from_slice(commit.id.as_bytes()),
             subject: (*commit.actor.subject).to_owned(),

@@ -26,8 +26,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::ledger::{ChannelName, CommitHash, Entry, IndexKey, LedgerId, RecordKey, SealedCommit};
+use crate::ledger::{
+    ChannelName, CommitHash, Entry, Epoch, IndexKey, LedgerId, RecordKey, SealedCommit,
+};
 
+#[cfg(test)]
+pub mod conformance;
+#[cfg(test)]
+pub mod faulty;
 pub mod fjall;
 pub mod memory;
 
@@ -39,7 +45,7 @@ pub struct Head {
     /// Hash of the last commit.
     pub hash: CommitHash,
     /// The ledger's epoch.
-    pub epoch: Arc<str>,
+    pub epoch: Epoch,
 }
 
 /// Commits of one ledger to be written together.
@@ -51,6 +57,40 @@ pub struct Batch {
     pub expected_seq: u64,
     /// The commits `expected_seq + 1 ..`, dense, chained by hash, at least one.
     pub commits: Vec<SealedCommit>,
+}
+
+impl Batch {
+    /// Checks that the batch follows `head`: dense, chained, one epoch.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when the head is another, [`CommitError::Malformed`] when the
+    /// batch is wrong in itself.
+    pub fn check(&self, head: Option<&Head>) -> Result<(), CommitError> {
+        let found = head.map_or(0, |head| head.seq);
+        if found != self.expected_seq {
+            return Err(CommitError::Conflict {
+                expected: self.expected_seq,
+                found,
+            });
+        }
+        if self.commits.is_empty() {
+            return Err(CommitError::Malformed("no commits"));
+        }
+        let mut prev = head.map_or(CommitHash::GENESIS, |head| head.hash);
+        let mut epoch = head.map(|head| &head.epoch);
+        for (sealed, seq) in self.commits.iter().zip(found + 1..) {
+            if !sealed.follows(&self.ledger, seq, prev) {
+                return Err(CommitError::Malformed(
+                    "a commit does not follow the one before",
+                ));
+            }
+            if *epoch.get_or_insert(&sealed.commit.epoch) != &sealed.commit.epoch {
+                return Err(CommitError::Malformed("the epoch changes"));
+            }
+            prev = sealed.hash;
+        }
+        Ok(())
+    }
 }
 
 /// Why something could not be read.
@@ -118,6 +158,9 @@ pub enum CommitError {
     /// It may or may not have been written; read the head and compare.
     #[error("the outcome of the write is unknown: {0}")]
     Unknown(Arc<str>),
+    /// The batch is not dense, not chained or empty. Nothing was written.
+    #[error("the batch is malformed: {0}")]
+    Malformed(&'static str),
     /// Certainly nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,0 +1,173 @@
+//! What tests of this and other rooms need to run ledgers in one thread: a spawner onto the
+//! current `LocalSet`, an outlet that writes down what it got, a clock that is set by hand.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{
+    Clock, Delivery, Inbox, Ledgers, NoInbox, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask,
+    Spawner, State,
+};
+use crate::store::Store;
+
+/// Spawns onto the `LocalSet` it was made in, whatever the shard.
+pub struct LocalSpawner {
+    tasks: mpsc::UnboundedSender<SpawnTask>,
+}
+
+impl LocalSpawner {
+    /// Must be called inside a `LocalSet`.
+    pub fn start() -> Arc<Self> {
+        let (tasks, mut incoming) = mpsc::unbounded_channel::<SpawnTask>();
+        tokio::task::spawn_local(async move {
+            while let Some(task) = incoming.recv().await {
+                tokio::task::spawn_local(task());
+            }
+        });
+        Arc::new(Self { tasks })
+    }
+}
+
+impl Spawner for LocalSpawner {
+    fn shards(&self) -> usize {
+        4
+    }
+
+    fn spawn(&self, _: usize, task: SpawnTask) -> Result<(), ShardGone> {
+        self.tasks.send(task).map_err(|_| ShardGone)
+    }
+}
+
+/// What a shard got, in order.
+#[derive(Debug)]
+pub enum Got<C> {
+    /// A commit.
+    Delivery(Arc<Delivery<C>>),
+    /// The answer of an `enter` to this shard.
+    Answer(usize, ShardAnswer),
+}
+
+/// An outlet that writes down what it got.
+pub struct Recorder<S: State> {
+    got: Mutex<VecDeque<Got<S::Change>>>,
+}
+
+impl<S: State> Default for Recorder<S> {
+    fn default() -> Self {
+        Self {
+            got: Mutex::default(),
+        }
+    }
+}
+
+impl<S: State> Recorder<S> {
+    /// Everything since the last time, in order.
+    pub fn take(&self) -> Vec<Got<S::Change>> {
+        self.got
+            .lock()
+            .expect("no test panics under this lock")
+            .drain(..)
+            .collect()
+    }
+
+    fn push(&self, got: Got<S::Change>) {
+        self.got
+            .lock()
+            .expect("no test panics under this lock")
+            .push_back(got);
+    }
+}
+
+#[async_trait]
+impl<S: State> Outlet<S> for Recorder<S> {
+    async fn deliver(&self, delivery: Arc<Delivery<S::Change>>) {
+        self.push(Got::Delivery(delivery));
+    }
+
+    async fn answer(&self, shard: usize, answer: ShardAnswer) {
+        self.push(Got::Answer(shard, answer));
+    }
+}
+
+/// Time that moves when told, and numbers instead of chance.
+#[derive(Debug)]
+pub struct HandClock {
+    now_ms: AtomicU64,
+    drawn: AtomicU64,
+}
+
+impl HandClock {
+    /// A clock that shows this time.
+    pub fn at(now_ms: u64) -> Arc<Self> {
+        Arc::new(Self {
+            now_ms: AtomicU64::new(now_ms),
+            drawn: AtomicU64::new(1),
+        })
+    }
+
+    /// Moves it on.
+    pub fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).expect("a test does not last so long");
+        self.now_ms.fetch_add(by, Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    fn random(&self) -> u128 {
+        u128::from(self.drawn.fetch_add(1, Ordering::SeqCst)) * 0x9e37_79b9_7f4a_7c15
+    }
+}
+
+/// A running set of ledgers for a test, on the current `LocalSet`.
+pub struct Bench<S: State> {
+    /// The handle.
+    pub ledgers: Ledgers<S>,
+    /// What shards got.
+    pub recorder: Arc<Recorder<S>>,
+    /// The time.
+    pub clock: Arc<HandClock>,
+}
+
+impl<S: State> Bench<S> {
+    /// Ledgers on a store, without outbox operations.
+    pub fn on(store: Arc<dyn Store>) -> Self {
+        Self::with_inbox(store, Arc::new(NoInbox))
+    }
+
+    /// Ledgers on a store.
+    pub fn with_inbox(store: Arc<dyn Store>, inbox: Arc<dyn Inbox<S>>) -> Self {
+        let recorder = Arc::new(Recorder::default());
+        let clock = HandClock::at(1_800_000_000_000);
+        let ledgers = Ledgers::new(Setup {
+            store,
+            spawner: LocalSpawner::start(),
+            outlet: Arc::<Recorder<S>>::clone(&recorder),
+            inbox,
+            clock: Arc::<HandClock>::clone(&clock),
+            idle_unload: super::IDLE_UNLOAD,
+        });
+        Self {
+            ledgers,
+            recorder,
+            clock,
+        }
+    }
+}
+
+/// Runs a test body on a current-thread runtime inside a `LocalSet`.
+pub fn run_local<R>(body: impl Future<Output = R>) -> R {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime can be built");
+    tokio::task::LocalSet::new().block_on(&runtime, body)
+}

@@ -1,0 +1,311 @@
+//! The table of every metric. Add a row, use its constant; nothing else is needed.
+//!
+//! The names under `centrifugo_` are those that existing dashboards of servers of this protocol
+//! draw (docs/protocol.md, section 10); they are here where they mean the same, and their counters
+//! carry no `_total`, because those dashboards expect none. Everything else is under `klokke_`.
+
+use super::metric::{Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, Unit, Values};
+
+/// Upper bounds for what takes from 100 µs to 10 s, as the dashboards expect them.
+pub const LATENCY_SECONDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// Upper bounds for how many things were done at once.
+pub const BATCH: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
+];
+
+const fn label(name: &'static str, values: Values) -> LabelSpec {
+    LabelSpec { name, values }
+}
+
+/// Namespaces are named by configuration; 64 is more than any installation we know has.
+const NAMESPACE: LabelSpec = label("channel_namespace", Values::AtMost(64));
+const TRANSPORT: LabelSpec = label(
+    "transport",
+    Values::OneOf(&["websocket", "http_stream", "sse", "quic", "webtransport"]),
+);
+/// The HTTP version a connection was accepted with.
+const ACCEPT_PROTOCOL: LabelSpec = label("accept_protocol", Values::OneOf(&["h1", "h2", "h3", ""]));
+/// Clients name themselves; only the names the known SDKs give are told apart.
+const CLIENT_NAME: LabelSpec = label(
+    "client_name",
+    Values::OneOf(&[
+        "", "js", "swift", "java", "dart", "go", "python", "csharp", "klokke",
+    ]),
+);
+/// Always empty: a version is the client's own words and would be unbounded.
+const CLIENT_VERSION: LabelSpec = label("client_version", Values::OneOf(&[""]));
+const MESSAGE: LabelSpec = label(
+    "type",
+    Values::OneOf(&["publication", "join", "leave", "control"]),
+);
+const METHOD: LabelSpec = label(
+    "method",
+    Values::OneOf(&[
+        "connect",
+        "subscribe",
+        "unsubscribe",
+        "publish",
+        "presence",
+        "presence_stats",
+        "history",
+        "rpc",
+        "send",
+        "refresh",
+        "sub_refresh",
+        "unknown",
+    ]),
+);
+const FRAME: LabelSpec = label(
+    "frame_type",
+    Values::OneOf(&[
+        "connect",
+        "subscribe",
+        "unsubscribe",
+        "publish",
+        "presence",
+        "presence_stats",
+        "history",
+        "rpc",
+        "send",
+        "refresh",
+        "sub_refresh",
+        "client_pong",
+        "server_ping",
+        "push_publication",
+        "push_join",
+        "push_leave",
+        "push_unsubscribe",
+        "push_message",
+        "push_subscribe",
+        "push_connect",
+        "push_disconnect",
+        "push_refresh",
+    ]),
+);
+/// Codes are numbers from the two tables of the protocol; applications may add some.
+const CODE: LabelSpec = label("code", Values::AtMost(64));
+const YES_NO: &[&str] = &["yes", "no"];
+const API_PROTOCOL: LabelSpec = label("protocol", Values::OneOf(&["http"]));
+const API_METHOD: LabelSpec = label("method", Values::AtMost(32));
+/// Operations are declared in code.
+const OPERATION: LabelSpec = label("operation", Values::AtMost(256));
+const DOOR: LabelSpec = label("door", Values::OneOf(&["rpc", "rest", "api", "cli"]));
+
+/// Declares the table: constant, kind, name, unit, labels, help.
+macro_rules! catalogue {
+    ($( $(#[$doc:meta])* $id:ident: $handle:ident $(($buckets:expr))? = $name:literal, $unit:ident,
+        [$($label:expr),*], $help:literal; )*) => {
+        /// Every metric there is, in the order of exposition.
+        pub static CATALOGUE: &[MetricSpec] = &[
+            $( MetricSpec {
+                name: $name,
+                kind: Kind::$handle $(($buckets))?,
+                unit: Unit::$unit,
+                labels: &[$($label),*],
+                help: $help,
+            } ),*
+        ];
+        /// Positions in the table, so that a constant finds its row without a search.
+        #[allow(
+            non_camel_case_types,
+            clippy::upper_case_acronyms,
+            reason = "named as the constants, which are named as constants"
+        )]
+        enum Position { $($id),* }
+        $(
+            #[doc = $help]
+            $(#[$doc])*
+            pub const $id: $handle = $handle(Position::$id as usize);
+        )*
+    };
+}
+
+catalogue! {
+    // --- The node, under the names of existing dashboards ---
+    NODE_NUM_CLIENTS: Gauge = "centrifugo_node_num_clients", Things, [],
+        "Connections open on this node.";
+    NODE_NUM_USERS: Gauge = "centrifugo_node_num_users", Things, [],
+        "Different users connected to this node (somebody connected to two shards counts twice).";
+    NODE_NUM_SUBSCRIPTIONS: Gauge = "centrifugo_node_num_subscriptions", Things, [],
+        "Subscriptions held by this node's connections.";
+    NODE_NUM_CHANNELS: Gauge = "centrifugo_node_num_channels", Things, [],
+        "Channels with a subscriber on this node (a channel on two shards counts twice).";
+    NODE_NUM_NODES: Gauge = "centrifugo_node_num_nodes", Things, [],
+        "Nodes in the cluster as this node sees it.";
+    NODE_BUILD: Gauge = "centrifugo_node_build", Things,
+        [label("version", Values::AtMost(1))],
+        "Always 1; the label says which version runs.";
+    NODE_MESSAGES_SENT: Counter = "centrifugo_node_messages_sent_count", Things,
+        [MESSAGE, NAMESPACE],
+        "Messages this node published to channels, before fan-out.";
+    NODE_MESSAGES_RECEIVED: Counter = "centrifugo_node_messages_received_count", Things,
+        [MESSAGE, NAMESPACE],
+        "Messages this node received for its channels, its own included.";
+    NODE_BROADCAST_SECONDS: Histogram(LATENCY_SECONDS) = "centrifugo_node_broadcast_duration_seconds",
+        Seconds, [MESSAGE, NAMESPACE],
+        "From a message's arrival on a shard until it is written to that shard's last subscriber.";
+    NODE_TAGS_FILTERED: Counter = "centrifugo_node_tags_filter_dropped_publications", Things,
+        [NAMESPACE],
+        "Publications not sent to a subscriber because of its tags filter.";
+    NODE_CONNECTION_LIMIT: Counter = "centrifugo_node_client_connection_limit", Things, [],
+        "Connections refused because the node or the user had as many as allowed.";
+    NODE_HTTP_REQUESTS: Counter = "centrifugo_node_incoming_http_requests_total", Things,
+        [label("path", Values::AtMost(256)), label("method", Values::OneOf(
+            &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])),
+         label("status", Values::AtMost(32))],
+        "HTTP requests answered; the path is the route's pattern, not what was asked for.";
+
+    // --- Clients, under the names of existing dashboards ---
+    CLIENT_COMMAND_SECONDS: Histogram(LATENCY_SECONDS) =
+        "centrifugo_client_command_duration_seconds_histogram", Seconds, [METHOD, NAMESPACE],
+        "From a command's arrival until its reply is ready.";
+    CLIENT_REPLY_ERRORS: Counter = "centrifugo_client_num_reply_errors", Things,
+        [METHOD, CODE, NAMESPACE],
+        "Commands answered with an error.";
+    CLIENT_DISCONNECTS: Counter = "centrifugo_client_num_server_disconnects", Things, [CODE],
+        "Connections closed by the server, by disconnect code.";
+    CLIENT_UNSUBSCRIBES: Counter = "centrifugo_client_num_server_unsubscribes", Things,
+        [CODE, NAMESPACE],
+        "Subscriptions ended by the server, by unsubscribe code.";
+    CLIENT_RECOVER: Counter = "centrifugo_client_recover", Things,
+        [label("recovered", Values::OneOf(YES_NO)),
+         label("has_recovered_publications", Values::OneOf(YES_NO)), NAMESPACE],
+        "Attempts to recover a subscription from a position.";
+    CLIENT_CONNECTIONS_ACCEPTED: Counter = "centrifugo_client_connections_accepted", Things,
+        [TRANSPORT, ACCEPT_PROTOCOL, CLIENT_NAME, CLIENT_VERSION],
+        "Connections that authenticated.";
+    CLIENT_CONNECTIONS_INFLIGHT: Gauge = "centrifugo_client_connections_inflight", Things,
+        [TRANSPORT, ACCEPT_PROTOCOL, CLIENT_NAME, CLIENT_VERSION],
+        "Authenticated connections open now.";
+    CLIENT_SUBSCRIPTIONS_ACCEPTED: Counter = "centrifugo_client_subscriptions_accepted", Things,
+        [CLIENT_NAME, NAMESPACE],
+        "Subscriptions granted.";
+    CLIENT_SUBSCRIPTIONS_INFLIGHT: Gauge = "centrifugo_client_subscriptions_inflight", Things,
+        [CLIENT_NAME, NAMESPACE],
+        "Subscriptions open now.";
+    CLIENT_PING_PONG_SECONDS: Histogram(LATENCY_SECONDS) =
+        "centrifugo_client_ping_pong_duration_seconds", Seconds, [TRANSPORT],
+        "From a ping until its pong.";
+
+    // --- Transport, under the names of existing dashboards ---
+    TRANSPORT_SENT: Counter = "centrifugo_transport_messages_sent", Things,
+        [TRANSPORT, FRAME, NAMESPACE],
+        "Messages sent to clients.";
+    TRANSPORT_SENT_BYTES: Counter = "centrifugo_transport_messages_sent_size", Bytes,
+        [TRANSPORT, FRAME, NAMESPACE],
+        "Bytes of messages sent to clients.";
+    TRANSPORT_RECEIVED: Counter = "centrifugo_transport_messages_received", Things,
+        [TRANSPORT, FRAME, NAMESPACE],
+        "Messages received from clients.";
+    TRANSPORT_RECEIVED_BYTES: Counter = "centrifugo_transport_messages_received_size", Bytes,
+        [TRANSPORT, FRAME, NAMESPACE],
+        "Bytes of messages received from clients.";
+    TRANSPORT_CLOSES: Counter = "centrifugo_transport_outgoing_close_count", Things,
+        [TRANSPORT, CODE],
+        "Close frames sent, by code.";
+
+    // --- Server API, under the names of existing dashboards ---
+    API_COMMAND_SECONDS: Histogram(LATENCY_SECONDS) =
+        "centrifugo_api_command_duration_seconds_histogram", Seconds, [API_PROTOCOL, API_METHOD],
+        "How long calls of the server API took.";
+    API_COMMAND_ERRORS: Counter = "centrifugo_api_command_errors_total", Things,
+        [API_PROTOCOL, API_METHOD, label("error", Values::AtMost(32))],
+        "Calls of the server API answered with an error.";
+
+    // --- Transport and admission ---
+    ACCEPTED_SOCKETS: Counter = "klokke_transport_sockets_accepted_total", Things,
+        [label("listener", Values::AtMost(8))],
+        "Sockets accepted, before any handshake.";
+    HANDSHAKES_REFUSED: Counter = "klokke_transport_handshakes_refused_total", Things,
+        [label("reason", Values::OneOf(&["origin", "rate", "connection_limit", "address_limit",
+            "tls", "malformed", "too_large", "timeout", "draining"]))],
+        "Connections refused before they became one.";
+    FRAMES_REFUSED: Counter = "klokke_transport_frames_refused_total", Things,
+        [label("reason", Values::OneOf(&["too_large", "malformed", "utf8", "protocol", "timeout"]))],
+        "Frames that broke a rule of their transport; each ends its connection.";
+    FANOUT_WRITES: Counter = "klokke_fanout_writes_total", Things, [],
+        "Write calls made by the fan-out.";
+    FANOUT_FRAMES: Counter = "klokke_fanout_frames_total", Things, [],
+        "Frames those write calls carried; frames per write says how much was joined.";
+    FANOUT_ENCODINGS: Counter = "klokke_fanout_encodings_total", Things, [],
+        "Times a publication was encoded: once a class of subscriber.";
+    QUEUED_BYTES: Gauge = "klokke_outgoing_queue_bytes", Bytes, [],
+        "Bytes waiting in connections' outgoing queues because the kernel would not take them.";
+    SLOW_CONSUMERS: Counter = "klokke_slow_consumers_total", Things, [TRANSPORT],
+        "Connections closed because their queue passed its limit.";
+
+    // --- Shards ---
+    SHARDS: Gauge = "klokke_shards", Things, [],
+        "Shard threads.";
+    SHARD_TURN_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_shard_turn_duration_seconds", Seconds,
+        [],
+        "One turn of a shard's loop, from waking to waiting; a long one makes everybody on it wait.";
+    SHARD_MAILBOX_FULL: Counter = "klokke_shard_mailbox_full_total", Things, [],
+        "Requests to a shard refused because its mailbox was full.";
+
+    // --- Sessions and tokens ---
+    TOKENS_VERIFIED: Counter = "klokke_tokens_verified_total", Things,
+        [label("outcome", Values::OneOf(&["accepted", "expired", "invalid", "revoked",
+            "unavailable"]))],
+        "Tokens looked at.";
+    KEYSET_FETCHES: Counter = "klokke_keyset_fetches_total", Things,
+        [label("outcome", Values::OneOf(&["fetched", "failed"]))],
+        "Fetches of a key set from its file or address.";
+    STEP_UP_REQUIRED: Counter = "klokke_step_up_required_total", Things, [],
+        "Times content was withheld until its reader authenticates at a higher level.";
+    ENTITLEMENTS_CHANGED: Counter = "klokke_entitlements_changed_total", Things,
+        [label("change", Values::OneOf(&["added", "removed", "narrowed", "widened"]))],
+        "Changes made to open connections because somebody's relations changed.";
+
+    // --- Ledgers and store ---
+    LEDGERS_LOADED: Gauge = "klokke_ledgers_loaded", Things, [],
+        "Ledgers loaded on this node.";
+    LEDGER_COMMITS: Counter = "klokke_ledger_commits_total", Things,
+        [label("kind", Values::OneOf(&["domain", "channel"]))],
+        "Commits made durable: of units, or of channels' histories.";
+    LEDGER_ENTRIES: Counter = "klokke_ledger_entries_total", Things, [],
+        "Entries those commits appended to channels, one a channel.";
+    LEDGER_CALL_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_ledger_call_duration_seconds", Seconds,
+        [],
+        "From a call's arrival at a ledger until it is durable and answered.";
+    LEDGER_MAILBOX_FULL: Counter = "klokke_ledger_mailbox_full_total", Things, [],
+        "Calls refused because a ledger had as many waiting as allowed.";
+    LEDGER_REPLAYS: Counter = "klokke_ledger_replayed_calls_total", Things, [],
+        "Calls answered from an earlier outcome by their idempotency key.";
+    LEDGER_RELOADS: Counter = "klokke_ledger_reloads_total", Things, [],
+        "Times a ledger was loaded anew because the store did not answer clearly.";
+    OUTBOX_PENDING: Gauge = "klokke_outbox_pending", Things, [],
+        "Items waiting to be delivered to another ledger.";
+    OUTBOX_DELIVERIES: Counter = "klokke_outbox_deliveries_total", Things,
+        [label("outcome", Values::OneOf(&["delivered", "refused", "failed"]))],
+        "Attempts to deliver an item to another ledger.";
+    STORE_COMMIT_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_store_commit_duration_seconds",
+        Seconds, [],
+        "One durable write of the store, with its flush.";
+    STORE_BATCH: Histogram(BATCH) = "klokke_store_commits_per_write", Things, [],
+        "Commits made durable by one write of the store.";
+    STORE_ERRORS: Counter = "klokke_store_errors_total", Things,
+        [label("kind", Values::OneOf(&["conflict", "unknown", "unavailable", "damaged"]))],
+        "Answers of the store that were not what was hoped for.";
+    STORE_DAMAGE: Counter = "klokke_store_damage_total", Things, [],
+        "Stored rows found damaged. Anything but 0 needs somebody to look.";
+
+    // --- Operations and doors ---
+    OPERATION_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_operation_duration_seconds", Seconds,
+        [OPERATION, DOOR],
+        "How long operations took, successful or not.";
+    OPERATION_REFUSALS: Counter = "klokke_operation_refusals_total", Things,
+        [OPERATION, DOOR, CODE],
+        "Operations refused, by error code.";
+    HTTP_REFUSED: Counter = "klokke_http_requests_refused_total", Things,
+        [label("reason", Values::OneOf(&["unauthorised", "too_large", "malformed", "media_type",
+            "origin", "unavailable"]))],
+        "HTTP requests refused before they reached an operation.";
+    LOG_EVENTS: Counter = "klokke_log_events_total", Things,
+        [label("level", Values::OneOf(&["error", "warn"]))],
+        "Log lines at these levels; an error is for somebody to look at.";
+}
