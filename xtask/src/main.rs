@@ -1,1 +1,55 @@
-fn main() {}
+//! `cargo xtask`: the project's own commands, one file a verb.
+//!
+//! This crate drives other programs (cargo, npm, pip, go, the servers under test) and reads source files as text. It knows
+//! none of the project's crates, so that it builds in seconds and still runs when they do not compile.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A command line tool: what it says goes to the terminal.
+
+mod bench;
+mod dev;
+mod house;
+mod process;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::house::House;
+
+#[derive(Parser)]
+#[command(about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs every check: formatting, lints, tidy, unit tests, then the tests against real parts.
+    Test(test::Arguments),
+    /// Builds the demo page and the server, and starts them with an invented municipality.
+    Dev(dev::Arguments),
+    /// Measures Klokke beside its peers and prints a table.
+    Bench(bench::Arguments),
+    /// Checks the house rules that no compiler checks.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let house = House::find();
+    let result = match Arguments::parse().verb {
+        Verb::Test(arguments) => test::run(&house, &arguments),
+        Verb::Dev(arguments) => dev::run(&house, &arguments),
+        Verb::Bench(arguments) => bench::run(&house, &arguments),
+        Verb::Tidy => tidy::run(&house),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

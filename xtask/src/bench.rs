@@ -1,0 +1,38 @@
+//! `cargo xtask bench`: builds Klokke, the driver and the peers, and hands over to `klokke-bench`.
+
+use anyhow::Result;
+
+use crate::{house::House, process::Program, setup};
+
+/// What `cargo xtask bench` can be told; everything goes to `klokke-bench`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to `klokke-bench` as they are (`--json FILE`, `--only NAME`, `--quick` ...).
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    driver: Vec<String>,
+}
+
+/// The folder of the peer built on the Go library.
+const CENTRIFUGE: &str = "bench/peers/centrifuge";
+
+/// Builds all parts, then measures.
+pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
+    let server = setup::server(house)?;
+    println!("  building the driver (release)");
+    Program::new("cargo", house.root())
+        .arguments(["build", "--quiet", "--release", "--package", "klokke-bench"])
+        .must()?;
+    setup::go(house, CENTRIFUGE)?;
+    let centrifuge = house.foreign().join("centrifuge-peer");
+    Program::new("go", &house.path(CENTRIFUGE))
+        .arguments(["build", "-o"])
+        .arguments([&centrifuge])
+        .must()?;
+    let nats = setup::nats(house)?;
+    Program::new(house.target().join("release/klokke-bench"), house.root())
+        .arguments(["--klokke".as_ref(), server.as_os_str()])
+        .arguments(["--centrifuge".as_ref(), centrifuge.as_os_str()])
+        .arguments(["--nats".as_ref(), nats.as_os_str()])
+        .arguments(&arguments.driver)
+        .hand_over()
+}

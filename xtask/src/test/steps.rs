@@ -1,0 +1,245 @@
+//! The steps of `cargo xtask test`, in their order.
+//!
+//! Real-part tests find the server through `KLOKKE_BIN`; that and the other variables set here are the whole interface
+//! between this command and the suites, so that each suite also runs by hand.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Counts, Outcome, Step, Workshop};
+use crate::{
+    house::House,
+    process::{Program, exists},
+    setup, tidy,
+};
+
+/// The crate whose integration tests need the built server.
+const REAL_PARTS: &str = "klokke-tests";
+
+/// All steps, the cheap ones first.
+pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
+    let (unit, real) = test_targets(house)?;
+    let mut steps = vec![
+        Step::new("fmt", "the code is formatted", |workshop| {
+            cargo(workshop, &["fmt", "--all", "--", "--check"]).must()?;
+            Ok(Outcome::Held)
+        }),
+        Step::new("tidy", "the house rules hold", |workshop| {
+            tidy::run(workshop.house)?;
+            Ok(Outcome::Held)
+        }),
+        Step::new(
+            "deny",
+            "licences, sources and versions of dependencies",
+            deny,
+        ),
+        Step::new("clippy", "no lint complains", |workshop| {
+            let arguments = [
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ];
+            cargo(workshop, &arguments).must()?;
+            Ok(Outcome::Held)
+        }),
+        Step::new(
+            "unit",
+            "unit, property and contract tests",
+            move |workshop| {
+                let mut arguments =
+                    vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
+                for target in &unit {
+                    arguments.extend(["--test", target]);
+                }
+                let said = cargo(workshop, &arguments).run()?;
+                let counts = Counts::of_cargo(&said.lines).with_exit(said.ok);
+                Ok(Outcome::Counted {
+                    counts,
+                    foreign: false,
+                })
+            },
+        ),
+        Step::new(
+            "doc",
+            "the documentation builds, its examples and links hold",
+            |workshop| {
+                cargo(workshop, &["doc", "--quiet", "--workspace", "--no-deps"])
+                    .variable("RUSTDOCFLAGS", "-D warnings")
+                    .must()?;
+                Ok(Outcome::Held)
+            },
+        ),
+    ];
+    steps.extend(real.into_iter().map(real_part));
+    steps.extend([
+        Step::new(
+            "sdk-python",
+            "the Python SDK and `websockets`, unmodified",
+            sdk_python,
+        ),
+        Step::new("sdk-go", "the Go SDK, unmodified", sdk_go),
+        Step::new(
+            "sdk-js",
+            "the JavaScript SDK and `ws`, unmodified; the class scenario",
+            sdk_js,
+        ),
+        Step::new(
+            "browser",
+            "the demo page in a real browser, two windows",
+            browser,
+        ),
+        Step::new(
+            "openapi",
+            "schemathesis over the REST description, all checks",
+            openapi,
+        ),
+    ]);
+    Ok(steps)
+}
+
+fn cargo(workshop: &Workshop<'_>, arguments: &[&str]) -> Program {
+    Program::new("cargo", workshop.house.root()).arguments(arguments)
+}
+
+/// The integration tests of the workspace: those that need no server, and those of the real-parts crate.
+fn test_targets(house: &House) -> Result<(Vec<String>, Vec<String>)> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline"])
+        .current_dir(house.root())
+        .output()
+        .context("ask cargo for the workspace's targets")?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)
+        .context("read cargo's description of the workspace")?;
+    let mut unit = Vec::new();
+    let mut real = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let into = if package["name"] == REAL_PARTS {
+            &mut real
+        } else {
+            &mut unit
+        };
+        for target in package["targets"].as_array().into_iter().flatten() {
+            if target["kind"][0] == "test" {
+                into.extend(target["name"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    Ok((unit, real))
+}
+
+fn deny(workshop: &Workshop<'_>) -> Result<Outcome> {
+    if !exists("cargo-deny") {
+        return Ok(Outcome::Skipped(
+            "cargo-deny is not installed (cargo install cargo-deny)".to_owned(),
+        ));
+    }
+    cargo(workshop, &["deny", "check"]).must()?;
+    Ok(Outcome::Held)
+}
+
+/// One integration test of the real-parts crate. The whole workspace is named so that no dependency is compiled twice.
+fn real_part(target: String) -> Step {
+    let name = target.replace('_', "-");
+    Step::new(
+        name,
+        format!("tests/tests/{target}.rs against the built server"),
+        move |workshop| {
+            let server = workshop.server()?;
+            let said = cargo(workshop, &["test", "--workspace", "--test", &target])
+                .variable("KLOKKE_BIN", server)
+                .run()?;
+            let counts = Counts::of_cargo(&said.lines).with_exit(said.ok);
+            Ok(Outcome::Counted {
+                counts,
+                foreign: false,
+            })
+        },
+    )
+}
+
+fn foreign(counts: Counts) -> Outcome {
+    Outcome::Counted {
+        counts,
+        foreign: true,
+    }
+}
+
+fn sdk_js(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let house = workshop.house;
+    let folder = house.path("tests/sdk/js");
+    setup::npm(house, "tests/sdk/js")?;
+    setup::go(house, "tests/sdk/go")?;
+    let member = house.foreign().join("go-member");
+    Program::new("go", &house.path("tests/sdk/go"))
+        .arguments(["build", "-o"])
+        .arguments([&member])
+        .arguments(["./member"])
+        .must()?;
+    let said = Program::new("node", &folder)
+        .arguments([
+            "--test",
+            "--test-reporter=tap",
+            "--test-concurrency=1",
+            "suite/",
+        ])
+        .variable("KLOKKE_BIN", workshop.server()?)
+        .variable("KLOKKE_PYTHON", setup::python(house)?)
+        .variable("KLOKKE_GO_MEMBER", member)
+        .run()?;
+    Ok(foreign(Counts::of_node(&said.lines).with_exit(said.ok)))
+}
+
+fn sdk_python(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let python = setup::python(workshop.house)?;
+    let said = Program::new(python, &workshop.house.path("tests/sdk/python"))
+        .arguments(["-m", "pytest", "-v", "-p", "no:cacheprovider", "suite"])
+        .variable("KLOKKE_BIN", workshop.server()?)
+        .variable("PYTHONDONTWRITEBYTECODE", "1")
+        .run()?;
+    Ok(foreign(Counts::of_pytest(&said.lines).with_exit(said.ok)))
+}
+
+fn sdk_go(workshop: &Workshop<'_>) -> Result<Outcome> {
+    setup::go(workshop.house, "tests/sdk/go")?;
+    let said = Program::new("go", &workshop.house.path("tests/sdk/go"))
+        .arguments(["test", "-v", "-count=1", "./..."])
+        .variable("KLOKKE_BIN", workshop.server()?)
+        .run()?;
+    Ok(foreign(Counts::of_go(&said.lines).with_exit(said.ok)))
+}
+
+fn browser(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let house = workshop.house;
+    setup::npm(house, "tests/sdk/js")?;
+    let said = Program::new("node", &house.path("tests/sdk/js"))
+        .arguments(["--test", "--test-reporter=tap", "browser/"])
+        .variable("KLOKKE_BIN", workshop.server()?)
+        .variable("KLOKKE_PAGE", setup::page(house)?)
+        .variable("KLOKKE_CHROMIUM", setup::chromium(house)?)
+        .run()?;
+    Ok(foreign(Counts::of_node(&said.lines).with_exit(said.ok)))
+}
+
+fn openapi(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let python = setup::python(workshop.house)?;
+    let said = Program::new(python, &workshop.house.path("tests/sdk/python"))
+        .arguments([
+            "-m",
+            "pytest",
+            "-v",
+            "-s",
+            "-p",
+            "no:cacheprovider",
+            "openapi",
+        ])
+        .variable("KLOKKE_BIN", workshop.server()?)
+        .variable("PYTHONDONTWRITEBYTECODE", "1")
+        .run()?;
+    Ok(foreign(Counts::of_pytest(&said.lines).with_exit(said.ok)))
+}
