@@ -1,0 +1,146 @@
+//! The walk: what waits in a channel goes to its subscribers, some at a time.
+
+use bytes::Bytes;
+use klokke_protocol::ChannelName;
+
+use super::batch::{Batch, Share};
+use super::channel::Channel;
+use super::subscriber::{Marks, Subscriber};
+use super::{ConnKey, Hub};
+
+/// Where the hub's bytes go: the connections of the shard.
+pub trait Sink {
+    /// Writes `frame`, which holds `messages` messages, to a connection or its queue.
+    fn write(&mut self, conn: ConnKey, frame: &Bytes, messages: u32) -> Written;
+
+    /// A positioned subscription missed something. It gets nothing more; the driver tells the session
+    /// ([`Event::PositionLost`](crate::session::Event::PositionLost)), which ends it.
+    fn position_lost(&mut self, conn: ConnKey, channel: &ChannelName);
+
+    /// A payload cannot be told in the connection's codec (binary for a JSON client): the driver closes the
+    /// connection with 3506.
+    fn inappropriate(&mut self, conn: ConnKey);
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Written {
+    /// Written or queued.
+    Accepted,
+    /// The connection is too slow or gone: it gets nothing more in this channel. The driver removes it.
+    Refused,
+}
+
+/// What one call of [`Hub::fan_out`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FanOut {
+    /// Subscribers looked at.
+    pub visited: usize,
+    /// Writes made.
+    pub writes: usize,
+    /// Messages in them.
+    pub messages: usize,
+}
+
+impl Hub {
+    /// Whether something waits to be delivered.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.work.is_empty() || !self.late.is_empty()
+    }
+
+    /// Delivers what waits, until about `budget` subscribers were looked at. Channels take turns, so a
+    /// large one does not hold up the small ones; the next call goes on where this one stopped.
+    pub fn fan_out(&mut self, now_ms: u64, budget: usize, sink: &mut impl Sink) -> FanOut {
+        let mut done = FanOut::default();
+        self.deliver_late(now_ms, sink, &mut done);
+        while done.visited < budget
+            && let Some(key) = self.work.pop_front()
+        {
+            let channel = &mut self.channels[key];
+            channel.walk(now_ms, budget - done.visited, sink, &mut done);
+            channel.is_listed = channel.has_work();
+            if channel.is_listed {
+                self.work.push_back(key);
+            }
+        }
+        done
+    }
+
+    /// Delivers what waited for subscriptions that have just become active.
+    fn deliver_late(&mut self, now_ms: u64, sink: &mut impl Sink, done: &mut FanOut) {
+        for (conn, name, items) in std::mem::take(&mut self.late) {
+            let Some((channel, place)) = self.subscription(conn, &name) else {
+                continue;
+            };
+            for mut batch in Batch::of_late(items) {
+                let subscriber = &mut channel.subscribers[place];
+                if subscriber.is_active() {
+                    batch.deliver(subscriber, &name, now_ms, sink, done);
+                }
+            }
+        }
+    }
+}
+
+impl Channel {
+    /// Walks on, or begins a walk, over at most `budget` subscribers.
+    fn walk(&mut self, now_ms: u64, budget: usize, sink: &mut impl Sink, done: &mut FanOut) {
+        if self.walk.is_none() && !self.begin_walk() {
+            return;
+        }
+        let Some(walk) = &mut self.walk else {
+            return;
+        };
+        let stop = walk.end.min(walk.cursor + budget);
+        for subscriber in &mut self.subscribers[walk.cursor..stop] {
+            if subscriber.is_active() {
+                walk.batch
+                    .deliver(subscriber, &self.name, now_ms, sink, done);
+            } else if subscriber.marks.has(Marks::RECOVERING) {
+                walk.batch.buffer(subscriber);
+            }
+        }
+        done.visited += stop - walk.cursor;
+        walk.cursor = stop;
+        if stop == walk.end {
+            self.end_walk();
+        }
+    }
+}
+
+impl Batch {
+    /// Gives one active subscriber its share, in one write.
+    fn deliver(
+        &mut self,
+        subscriber: &mut Subscriber,
+        channel: &ChannelName,
+        now_ms: u64,
+        sink: &mut impl Sink,
+        done: &mut FanOut,
+    ) {
+        let conn = subscriber.conn;
+        let Share::Items { shown, bare } = self.share(subscriber, now_ms) else {
+            subscriber.marks.set(Marks::CUT, true);
+            sink.position_lost(conn, channel);
+            return;
+        };
+        if shown == 0 {
+            // It has not got the last publication, so no delta may build on that.
+            subscriber.marks.set(Marks::DELTA_READY, false);
+            return;
+        }
+        let Some(frame) = self.frame(subscriber, shown, bare) else {
+            subscriber.marks.set(Marks::CUT, true);
+            sink.inappropriate(conn);
+            return;
+        };
+        let messages = shown.count_ones();
+        done.writes += 1;
+        done.messages += messages as usize;
+        if sink.write(conn, frame, messages) == Written::Refused {
+            subscriber.marks.set(Marks::CUT, true);
+        }
+    }
+}
