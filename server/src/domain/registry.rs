@@ -7,13 +7,25 @@ use hashbrown::HashMap;
 use super::Declared;
 use super::threads;
 
-/// Every operation, by area.
-pub static OPERATIONS: &[Declared] = &[
+static OPERATIONS: &[Declared] = &[
     Declared::of::<threads::Create>(),
     Declared::of::<threads::List>(),
+    Declared::of::<threads::Get>(),
+    Declared::of::<threads::Mute>(),
+    Declared::of::<threads::Mark>(),
+    Declared::of::<threads::Read>(),
+    Declared::of::<threads::AddParticipants>(),
+    Declared::of::<threads::Leave>(),
+    Declared::of::<threads::SetSensitivity>(),
+    Declared::of::<threads::Send>(),
+    Declared::of::<threads::Reply>(),
+    Declared::of::<threads::Edit>(),
+    Declared::of::<threads::Withdraw>(),
+    Declared::of::<threads::MessageList>(),
 ];
 
-/// Most REST path parameters an operation has; a body may not name them again.
+/// Every operation, by area.
+#[must_use]
 pub fn all() -> &'static [Declared] {
     OPERATIONS
 }

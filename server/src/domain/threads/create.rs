@@ -136,8 +136,12 @@ impl Operation for Create {
         };
         let message = say(cx, &mut thread, &mut parties, saying).await?;
         let recipients = u32::try_from(parties.parties.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let item = BoxItem {
+            last: message.id.number(),
+            ..BoxItem::default()
+        };
         Ok(Output {
-            thread: summary(cx.roster(), &thread, &BoxItem::default(), cx.is_fresh()),
+            thread: summary(cx.roster(), &thread, &item, thread.last_ms, cx.is_fresh()),
             message: full(cx.roster(), &message),
             recipients,
         })

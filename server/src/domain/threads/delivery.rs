@@ -118,12 +118,8 @@ fn renew_parties(
     for inbox in &parties.inboxes {
         let members = roster.inbox(inbox).map_or(&[][..], |inbox| &inbox.members);
         for member in members {
-            if !parties
-                .parties
-                .iter()
-                .any(|party| party.profile == *member && !party.left)
-            {
-                parties.parties.retain(|party| party.profile != *member);
+            // Who left stays out; they can still look in through the inbox.
+            if !parties.parties.iter().any(|party| party.profile == *member) {
                 parties
                     .parties
                     .push(Party::new(member.clone(), Some(Via::Inbox(inbox.clone()))));
@@ -211,14 +207,10 @@ async fn move_box(
         None => BoxItem::default(),
     };
     let counted = item.counts();
-    if message.by != *profile
-        && matches!(
-            message.kind,
-            MessageKind::Message | MessageKind::ParticipantsAdded
-        )
-    {
+    if message.counts_for(profile) {
         item.unread = item.unread.saturating_add(1);
     }
+    item.last = message.id.number();
     if let Some(old) = old.filter(|old| *old != new) {
         cx.delete(&old).await?;
     }
@@ -307,6 +299,34 @@ impl Opened {
             .map(|party| channel::person(&party.profile))
             .collect()
     }
+}
+
+/// Tells the other devices of a profile how it now stands to a thread, with the badge, so that they clear too. It is an
+/// entry, so a device that is away learns it on its return, and nothing is pushed again after a restart.
+pub(super) async fn tell_own_devices(
+    cx: &mut Context<'_, '_>,
+    profile: &ProfileId,
+    thread: &ThreadId,
+    item: &BoxItem,
+) -> Result<(), Refusal> {
+    let badge = badge::of(cx, profile).await?;
+    let payload = serde_json::json!({
+        "type": "thread.state",
+        "thread": thread,
+        "read_up_to": item.read_up_to,
+        "unread": item.unread,
+        "muted": item.muted,
+        "marked": item.marked,
+        "badge": badge,
+    });
+    cx.append(
+        [channel::person(profile)],
+        Content {
+            full: Bytes::from(payload.to_string()),
+            ..Content::default()
+        },
+    );
+    Ok(())
 }
 
 /// Refuses more recipients than a thread may have; the sender is not one of them.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{BoxItem, Thread, box_prefix, thread_key, thread_of_box};
+use super::record::{BoxItem, Thread, box_prefix, place_of_box, thread_key};
 use super::view::{ThreadSummary, summary};
 use super::{PAGE_DEFAULT, PAGE_MAX, ThreadId};
 use crate::domain::badge::{self, Badge};
@@ -109,14 +109,14 @@ pub(crate) async fn window(
         if unread_only && item.unread == 0 {
             continue;
         }
-        let Some(number) = thread_of_box(&key) else {
+        let Some((number, last_ms)) = place_of_box(&key) else {
             continue;
         };
         let id = ThreadId::new(profile.unit().clone(), number);
         if let Some(thread) = cx.get::<Thread>(&thread_key(&id)).await? {
             output
                 .threads
-                .push(summary(cx.roster(), &thread, &item, cx.is_fresh()));
+                .push(summary(cx.roster(), &thread, &item, last_ms, cx.is_fresh()));
         }
     }
     let full = output.threads.len() == limit;

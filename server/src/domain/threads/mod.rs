@@ -5,17 +5,42 @@
 //! marked) is their *box* record, moved to the front of their list by each message. A message is one commit: message,
 //! head, boxes, badges, and one entry in the personal channels of all.
 
+mod add_participants;
+mod change;
 mod create;
 mod delivery;
+mod edit;
+mod get;
+mod history;
+mod leave;
 mod list;
+mod mark;
+mod mute;
+mod read;
 pub(crate) mod record;
+mod reply;
+mod send;
+mod set_sensitivity;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
+mod withdraw;
 
+pub use add_participants::AddParticipants;
 pub use create::{Create, Recipient};
+pub use edit::Edit;
+pub use get::Get;
+pub use history::MessageList;
+pub use leave::Leave;
 pub use list::List;
 pub(crate) use list::window;
+pub use mark::Mark;
+pub use mute::Mute;
+pub use read::Read;
+pub use reply::Reply;
+pub use send::Send;
+pub use set_sensitivity::SetSensitivity;
+pub use withdraw::Withdraw;
 
 use crate::object_id;
 

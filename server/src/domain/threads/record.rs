@@ -133,9 +133,22 @@ pub(crate) struct Message {
     pub(crate) present: Option<Present>,
 }
 
+impl Message {
+    /// Whether it counts as not read for a profile that has not come to it.
+    pub(crate) fn counts_for(&self, profile: &ProfileId) -> bool {
+        self.by != *profile
+            && matches!(
+                self.kind,
+                MessageKind::Message | MessageKind::ParticipantsAdded
+            )
+    }
+}
+
 /// How a profile stands to a thread.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BoxItem {
+    /// The last message that reached the profile, by number. Behind the thread's own for who lost access.
+    pub(crate) last: u32,
     /// Messages not read.
     pub(crate) unread: u32,
     /// The last message read, by number; 0 for none.
@@ -189,7 +202,10 @@ pub(crate) fn box_key(profile: &ProfileId, thread: &ThreadId, last_ms: u64) -> R
     .into()
 }
 
-/// The thread number at the end of a box key.
-pub(crate) fn thread_of_box(key: &RecordKey) -> Option<u32> {
-    key.as_str().rsplit('/').next()?.parse().ok()
+/// The thread number and the time in a box key.
+pub(crate) fn place_of_box(key: &RecordKey) -> Option<(u32, u64)> {
+    let mut parts = key.as_str().rsplit('/');
+    let thread = parts.next()?.parse().ok()?;
+    let order = u64::from_str_radix(parts.next()?, 16).ok()?;
+    Some((thread, u64::MAX - order))
 }

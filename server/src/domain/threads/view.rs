@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::record::{BoxItem, Message, MessageKind, Replies, Thread};
 use super::{MessageId, ThreadId};
-use crate::people::{PersonRef, Roster};
+use crate::people::{ObjectId, PersonRef, Roster};
 
 /// A thread in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,11 +75,12 @@ pub struct MessageView {
     pub version: u64,
 }
 
-/// The thread as a reader sees it: in full, or a bare signal when it is sensitive and the session not stepped up.
+/// The thread as a reader sees it, up to what last reached them at `last_ms`: in full, or a bare signal when it is sensitive and the session not stepped up.
 pub(crate) fn summary(
     roster: &Roster,
     thread: &Thread,
     item: &BoxItem,
+    last_ms: u64,
     is_fresh: bool,
 ) -> ThreadSummary {
     let hidden = thread.sensitive && !is_fresh;
@@ -91,8 +92,8 @@ pub(crate) fn summary(
         bundle: thread.bundle.clone(),
         sensitive: thread.sensitive,
         step_up_required: hidden,
-        last: thread.last.clone(),
-        last_ms: thread.last_ms,
+        last: MessageId::new(thread.id.unit().clone(), item.last),
+        last_ms,
         unread: item.unread,
         muted: item.muted,
         marked: item.marked,

@@ -1,0 +1,101 @@
+//! `thread.read`: the read position of a profile. A record, not a habit of one phone: reading on one device
+//! clears the others.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::delivery::{open, tell_own_devices};
+use super::record::{BoxItem, Message, box_key, message_key, messages_prefix};
+use super::{MessageId, THREAD_MESSAGES_MAX, ThreadId};
+use crate::domain::badge::{self, Area};
+use crate::domain::error;
+use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::ledger::{RecordKey, Refusal};
+use crate::people::{ObjectId, ProfileId};
+
+/// See the file.
+pub struct Read;
+
+/// What `thread.read` takes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The profile acted as.
+    pub profile: ProfileId,
+    /// The thread.
+    pub thread: ThreadId,
+    /// The last message read.
+    pub message: MessageId,
+}
+
+impl Operation for Read {
+    const DECLARATION: Declaration = Declaration {
+        name: "thread.read",
+        summary: "Set how far a profile has read a thread; its other devices are told.",
+        kind: Kind::Command,
+        rest: Some(Rest::new(Method::Put, "/v1/threads/{thread}/read")),
+        rights: &[],
+        errors: &[
+            &error::NOT_FOUND,
+            &error::PROFILE_NOT_YOURS,
+            &error::STEP_UP_REQUIRED,
+        ],
+    };
+    type Input = Input;
+    type Output = Empty;
+
+    fn target(input: &Input) -> Target {
+        Target::unit(input.thread.unit())
+    }
+
+    fn acts_as(input: &Input) -> Option<&ProfileId> {
+        Some(&input.profile)
+    }
+
+    async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<Empty, Refusal> {
+        let opened = open(cx, &input.thread, &input.profile).await?;
+        if opened.thread.sensitive && !cx.is_fresh() {
+            // What could not be seen cannot have been read: otherwise a phone would clear what nobody saw.
+            return Err(error::STEP_UP_REQUIRED.refuse(""));
+        }
+        let number = input.message.number();
+        let known: Option<Message> = cx.get(&message_key(&input.thread, number)).await?;
+        if known.is_none() || opened.up_to.is_some_and(|up_to| number > up_to) {
+            return Err(error::NOT_FOUND.refuse(""));
+        }
+        let key = box_key(&input.profile, &input.thread, opened.box_ms);
+        let mut item: BoxItem = cx.get(&key).await?.unwrap_or_default();
+        if number <= item.read_up_to {
+            return Ok(Empty {}); // A slow device never takes back what a fast one has read.
+        }
+        let counted = item.counts();
+        item.read_up_to = number;
+        item.unread = unread_after(cx, &input, opened.up_to).await?;
+        cx.put(&key, &item)?;
+        badge::adjust(cx, &input.profile, Area::Messages, counted, item.counts()).await?;
+        tell_own_devices(cx, &input.profile, &input.thread, &item).await?;
+        Ok(Empty {})
+    }
+}
+
+/// Messages of others after the read position, counted anew; a thread holds few enough.
+async fn unread_after(
+    cx: &Context<'_, '_>,
+    input: &Input,
+    up_to: Option<u32>,
+) -> Result<u32, Refusal> {
+    let after: RecordKey = message_key(&input.thread, input.message.number());
+    let limit = THREAD_MESSAGES_MAX as usize;
+    let rest: Vec<(RecordKey, Message)> = cx
+        .scan(&messages_prefix(&input.thread), Some(&after), limit)
+        .await?;
+    let counts = |message: &&Message| {
+        message.counts_for(&input.profile) && up_to.is_none_or(|up_to| message.id.number() <= up_to)
+    };
+    let unread = rest
+        .iter()
+        .map(|(_, message)| message)
+        .filter(counts)
+        .count();
+    Ok(u32::try_from(unread).unwrap_or(u32::MAX))
+}
