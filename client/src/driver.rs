@@ -1,0 +1,455 @@
+//! The tokio side of a client: a WebSocket, a clock and a caller around one [`Session`].
+//!
+//! One task owns the session; it ends when the last [`Client`] is dropped or the event reader is gone.
+
+use std::{collections::HashMap, io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use klokke_protocol::{Codec, HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, Uri, header::SEC_WEBSOCKET_PROTOCOL},
+        protocol::WebSocketConfig,
+    },
+};
+
+use crate::{
+    config::Config,
+    event::{Answer, Event, Refusal},
+    session::{Output, Session, Ticket},
+};
+
+/// Orders that may wait for the task; the caller waits when it is full.
+const ORDERS_MAX: usize = 256;
+
+/// Events that may wait for the application. A slow application slows its own socket, and the server notices.
+const EVENTS_MAX: usize = 1024;
+
+/// Close code of a connection that ended without one.
+const ABNORMAL_CLOSURE: u32 = 1006;
+
+/// Events, in the order they happened.
+pub type Events = mpsc::Receiver<Event>;
+
+/// Why a call brought nothing.
+pub type CallError = Refusal;
+
+/// A running client. Cheap to clone; all clones are the same client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+}
+
+/// What the application wants of the task.
+#[derive(Debug)]
+enum Order {
+    Subscribe {
+        channel: String,
+        token: String,
+        delta: bool,
+    },
+    Unsubscribe(String),
+    Token(String),
+    SubscriptionToken(String, String),
+    Send(Bytes),
+    Call(Call, oneshot::Sender<Result<Answer, Refusal>>),
+    Disconnect,
+}
+
+#[derive(Debug)]
+enum Call {
+    Publish(String, Bytes),
+    Rpc(String, Bytes),
+    History(HistoryRequest),
+    Presence(String),
+    PresenceStats(String),
+}
+
+impl Client {
+    /// Starts a client on the current tokio runtime; it connects at once.
+    pub fn start(config: Config) -> (Self, Events) {
+        let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+        let (events, outbox) = mpsc::channel(EVENTS_MAX);
+        let driver = Driver {
+            session: Session::new(config.clone()),
+            config,
+            began: Instant::now(),
+            events,
+            calls: HashMap::new(),
+            socket: None,
+        };
+        tokio::spawn(driver.run(inbox));
+        (Self { orders }, outbox)
+    }
+
+    /// Reads a channel from now on.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn subscribe(&self, channel: &str) -> Result<(), CallError> {
+        self.subscribe_with(channel, "", false).await
+    }
+
+    /// Reads a channel with a subscription token (or none, when empty), and with deltas when wanted.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn subscribe_with(
+        &self,
+        channel: &str,
+        token: &str,
+        delta: bool,
+    ) -> Result<(), CallError> {
+        let (channel, token) = (channel.to_owned(), token.to_owned());
+        self.order(Order::Subscribe {
+            channel,
+            token,
+            delta,
+        })
+        .await
+    }
+
+    /// Reads a channel no more.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn unsubscribe(&self, channel: &str) -> Result<(), CallError> {
+        self.order(Order::Unsubscribe(channel.to_owned())).await
+    }
+
+    /// Gives a newer connection token, asked for by [`Event::TokenNeeded`] or not.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn set_token(&self, token: &str) -> Result<(), CallError> {
+        self.order(Order::Token(token.to_owned())).await
+    }
+
+    /// Gives a newer subscription token.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn set_subscription_token(
+        &self,
+        channel: &str,
+        token: &str,
+    ) -> Result<(), CallError> {
+        self.order(Order::SubscriptionToken(
+            channel.to_owned(),
+            token.to_owned(),
+        ))
+        .await
+    }
+
+    /// Publishes into a channel; returns once the server acknowledged it.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer.
+    pub async fn publish(&self, channel: &str, data: impl Into<Bytes>) -> Result<(), CallError> {
+        self.call(Call::Publish(channel.to_owned(), data.into()))
+            .await
+            .map(drop)
+    }
+
+    /// Calls an operation and returns its output.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer.
+    pub async fn rpc(&self, method: &str, data: impl Into<Bytes>) -> Result<Bytes, CallError> {
+        match self.call(Call::Rpc(method.to_owned(), data.into())).await? {
+            Answer::Rpc(result) => Ok(result.data),
+            _ => Err(Refusal::ConnectionLost),
+        }
+    }
+
+    /// What was published before.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer.
+    pub async fn history(&self, request: HistoryRequest) -> Result<HistoryResult, CallError> {
+        match self.call(Call::History(request)).await? {
+            Answer::History(result) => Ok(result),
+            _ => Err(Refusal::ConnectionLost),
+        }
+    }
+
+    /// Who is in a channel.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer.
+    pub async fn presence(&self, channel: &str) -> Result<PresenceResult, CallError> {
+        match self.call(Call::Presence(channel.to_owned())).await? {
+            Answer::Presence(result) => Ok(result),
+            _ => Err(Refusal::ConnectionLost),
+        }
+    }
+
+    /// How many are in a channel.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer.
+    pub async fn presence_stats(&self, channel: &str) -> Result<PresenceStatsResult, CallError> {
+        match self.call(Call::PresenceStats(channel.to_owned())).await? {
+            Answer::PresenceStats(result) => Ok(result),
+            _ => Err(Refusal::ConnectionLost),
+        }
+    }
+
+    /// Sends a message that has no answer.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn send(&self, data: impl Into<Bytes>) -> Result<(), CallError> {
+        self.order(Order::Send(data.into())).await
+    }
+
+    /// Ends the connection; the events end with [`Event::Disconnected`].
+    ///
+    /// # Errors
+    /// The client has ended already.
+    pub async fn disconnect(&self) -> Result<(), CallError> {
+        self.order(Order::Disconnect).await
+    }
+
+    async fn order(&self, order: Order) -> Result<(), CallError> {
+        self.orders.send(order).await.map_err(|_| Refusal::Ended)
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, CallError> {
+        let (answer, wait) = oneshot::channel();
+        self.order(Order::Call(call, answer)).await?;
+        wait.await.unwrap_or(Err(Refusal::Ended))
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+struct Driver {
+    session: Session,
+    config: Config,
+    began: Instant,
+    events: mpsc::Sender<Event>,
+    calls: HashMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>,
+    socket: Option<Socket>,
+}
+
+/// What woke the task.
+enum Wake {
+    Order(Option<Order>),
+    Frame(Option<Result<Message, tungstenite::Error>>),
+    Deadline,
+}
+
+impl Driver {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        self.session.connect();
+        while self.flush().await {
+            let deadline = self.session.next_deadline().map(|at| self.began + at);
+            let wake = tokio::select! {
+                order = orders.recv() => Wake::Order(order),
+                frame = next_frame(&mut self.socket) => Wake::Frame(frame),
+                () = sleep_until(deadline) => Wake::Deadline,
+            };
+            let now = self.began.elapsed();
+            match wake {
+                Wake::Order(Some(Order::Disconnect) | None) => {
+                    self.session.disconnect();
+                    self.flush().await;
+                    return;
+                }
+                Wake::Order(Some(order)) => self.on_order(order, now),
+                Wake::Frame(frame) => self.on_frame(frame, now),
+                Wake::Deadline => self.session.handle_timeout(now, rand::random()),
+            }
+        }
+    }
+
+    fn on_order(&mut self, order: Order, now: Duration) {
+        match order {
+            Order::Subscribe {
+                channel,
+                token,
+                delta,
+            } => {
+                self.session.subscribe_with(&channel, &token, delta, now);
+            }
+            Order::Unsubscribe(channel) => self.session.unsubscribe(&channel, now),
+            Order::Token(token) => self.session.set_token(&token, now),
+            Order::SubscriptionToken(channel, token) => {
+                self.session.set_subscription_token(&channel, &token, now);
+            }
+            Order::Send(data) => self.session.send(data),
+            Order::Disconnect => self.session.disconnect(),
+            Order::Call(call, answer) => {
+                let ticket = match call {
+                    Call::Publish(channel, data) => self.session.publish(&channel, data, now),
+                    Call::Rpc(method, data) => self.session.rpc(&method, data, now),
+                    Call::History(request) => self.session.history(request, now),
+                    Call::Presence(channel) => self.session.presence(&channel, now),
+                    Call::PresenceStats(channel) => self.session.presence_stats(&channel, now),
+                };
+                self.calls.insert(ticket, answer);
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: Option<Result<Message, tungstenite::Error>>, now: Duration) {
+        let chance = rand::random();
+        match frame {
+            Some(Ok(Message::Text(text))) => {
+                self.session.handle_frame(text.as_bytes(), now, chance);
+            }
+            Some(Ok(Message::Binary(bytes))) => self.session.handle_frame(&bytes, now, chance),
+            Some(Ok(Message::Close(close))) => {
+                self.socket = None;
+                let (code, reason) = close.map_or((ABNORMAL_CLOSURE, String::new()), |close| {
+                    (
+                        u32::from(u16::from(close.code)),
+                        close.reason.as_str().to_owned(),
+                    )
+                });
+                self.session.handle_closed(code, &reason, now, chance);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => {
+                self.socket = None;
+                self.session
+                    .handle_closed(ABNORMAL_CLOSURE, "connection lost", now, chance);
+            }
+        }
+    }
+
+    /// Carries out all that the session wants; `false` once nobody listens any more.
+    async fn flush(&mut self) -> bool {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Open => self.open().await,
+                Output::Send(frame) => self.send(frame).await,
+                Output::Close => {
+                    if let Some(mut socket) = self.socket.take() {
+                        // The other side may be gone; then there is nobody to say goodbye to.
+                        let _ =
+                            tokio::time::timeout(Duration::from_secs(1), socket.close(None)).await;
+                    }
+                }
+                Output::Event(event) => {
+                    if self.events.send(event).await.is_err() {
+                        return false;
+                    }
+                }
+                Output::Answered(ticket, result) => {
+                    if let Some(answer) = self.calls.remove(&ticket) {
+                        // The caller may have stopped waiting.
+                        let _ = answer.send(result);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    async fn open(&mut self) {
+        let opened = tokio::time::timeout(self.config.answer_timeout, dial(&self.config)).await;
+        let now = self.began.elapsed();
+        match opened {
+            Ok(Ok(socket)) => {
+                self.socket = Some(socket);
+                self.session.handle_opened(now);
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.session
+                    .handle_closed(ABNORMAL_CLOSURE, "cannot connect", now, rand::random());
+            }
+        }
+    }
+
+    async fn send(&mut self, frame: Bytes) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        let message = match self.config.codec {
+            Codec::Protobuf => Message::Binary(frame),
+            // What the codec wrote is JSON and so is text.
+            Codec::Json => Message::Text(frame.try_into().unwrap_or_default()),
+        };
+        if socket.send(message).await.is_err() {
+            self.socket = None;
+            let now = self.began.elapsed();
+            self.session
+                .handle_closed(ABNORMAL_CLOSURE, "cannot write", now, rand::random());
+        }
+    }
+}
+
+async fn next_frame(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {
+    match socket {
+        Some(socket) => socket.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn dial(config: &Config) -> Result<Socket, tungstenite::Error> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what);
+    let uri: Uri = config
+        .url
+        .parse()
+        .map_err(|_| invalid("the address is no URL"))?;
+    let host = uri
+        .host()
+        .ok_or_else(|| invalid("the address names no host"))?
+        .to_owned();
+    let secure = uri.scheme_str() == Some("wss");
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let stream = TcpStream::connect((host.as_str(), port)).await?;
+    stream.set_nodelay(true)?;
+    let stream: Box<dyn Stream> = if secure {
+        let tls = config
+            .tls
+            .clone()
+            .ok_or_else(|| invalid("wss needs a TLS configuration"))?;
+        let name = rustls::pki_types::ServerName::try_from(host)
+            .map_err(|_| invalid("the host is no name for a certificate"))?;
+        Box::new(
+            tokio_rustls::TlsConnector::from(tls)
+                .connect(name, stream)
+                .await?,
+        )
+    } else {
+        Box::new(stream)
+    };
+    let mut request = uri.into_client_request()?;
+    let protocol = match config.codec {
+        Codec::Json => "centrifuge-json",
+        Codec::Protobuf => "centrifuge-protobuf",
+    };
+    request
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+    // Small buffers: thousands of idle clients must fit into one process.
+    let sizes = WebSocketConfig::default()
+        .read_buffer_size(1024)
+        .write_buffer_size(0);
+    let (socket, _) =
+        tokio_tungstenite::client_async_with_config(request, stream, Some(sizes)).await?;
+    Ok(socket)
+}
