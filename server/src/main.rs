@@ -1,1 +1,2 @@
+//! Empty until its room is built.
 fn main() {}

@@ -1,0 +1,188 @@
+//! Rules between settings, and rules that a type alone does not say.
+
+use regex::Regex;
+
+use super::error::{Mistake, Place};
+use super::{Config, Namespace};
+
+/// Namespaces that the domain itself uses; no configuration may open them.
+const RESERVED: &[&str] = &["person", "group", "unit"];
+
+/// Largest sizes that make sense; more is a slip of units.
+const SIZE_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Whether a namespace may be called that.
+fn namespace_name(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.len() < 2 || !name.chars().all(allowed) {
+        return Err(format!(
+            "`{name}` is no name of a namespace: two or more of a-z, A-Z, 0-9, `-`, `_`, `.`"
+        ));
+    }
+    if RESERVED.contains(&name) {
+        return Err(format!(
+            "the namespace `{name}` is reserved: the server itself says who sees its channels"
+        ));
+    }
+    Ok(())
+}
+
+/// Everything that does not fit together.
+pub(super) fn together(config: &Config) -> Vec<Mistake> {
+    let mut rules = Rules::default();
+    listeners(config, &mut rules);
+    clients(config, &mut rules);
+    tokens(config, &mut rules);
+    let client_sections = [(
+        "channel.without_namespace".to_owned(),
+        &config.without_namespace,
+    )];
+    let named = config.namespaces.iter();
+    let named = named.map(|(name, namespace)| (format!("namespace.{name}"), namespace));
+    for (path, section) in client_sections.into_iter().chain(named) {
+        namespace(&path, section, &mut rules);
+    }
+    for name in config.namespaces.keys() {
+        if let Err(what) = namespace_name(name) {
+            rules.must(false, || what);
+        }
+    }
+    let sizes = [
+        (
+            "transport.message_size_limit_bytes",
+            config.transport.message_size_limit_bytes,
+        ),
+        (
+            "client.queue_max_size_bytes",
+            config.client.queue_max_size_bytes,
+        ),
+        ("api.body_limit_bytes", config.api.body_limit_bytes),
+    ];
+    for (path, size) in sizes {
+        let fits = (1024..=SIZE_MAX_BYTES).contains(&size);
+        rules.must(fits, || {
+            format!("`{path}` must be from 1024 to {SIZE_MAX_BYTES} bytes")
+        });
+    }
+    rules.must(config.store.path.is_some(), || {
+        "`store.path` must name a folder".to_owned()
+    });
+    rules.must(config.drain.spread <= config.drain.timeout, || {
+        "`drain.spread` must not be longer than `drain.timeout`".to_owned()
+    });
+    rules.0
+}
+
+#[derive(Default)]
+struct Rules(Vec<Mistake>);
+
+impl Rules {
+    fn must(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Mistake {
+                place: Place::Together,
+                what: what(),
+            });
+        }
+    }
+}
+
+fn listeners(config: &Config, rules: &mut Rules) {
+    let listen = &config.listen;
+    rules.must(
+        listen.address.is_some() || listen.tls_address.is_some(),
+        || "`listen.address` or `listen.tls_address` must say where to listen".to_owned(),
+    );
+    let files = listen.tls_certificate.is_some() && listen.tls_key.is_some();
+    rules.must(listen.tls_address.is_none() || files, || {
+        "`listen.tls_address` needs `listen.tls_certificate` and `listen.tls_key`".to_owned()
+    });
+}
+
+fn clients(config: &Config, rules: &mut Rules) {
+    let client = &config.client;
+    rules.must(client.pong_timeout < client.ping_interval, || {
+        "`client.pong_timeout` must be shorter than `client.ping_interval`".to_owned()
+    });
+    rules.must(client.ping_interval.as_secs() >= 1, || {
+        "`client.ping_interval` must be at least \"1s\": clients are told whole seconds".to_owned()
+    });
+    rules.must(client.channel_limit > 0, || {
+        "`client.channel_limit` must be at least 1".to_owned()
+    });
+    for (name, text) in [
+        ("namespace_boundary", &config.channel.namespace_boundary),
+        ("user_boundary", &config.channel.user_boundary),
+        ("user_separator", &config.channel.user_separator),
+        ("private_prefix", &config.channel.private_prefix),
+    ] {
+        rules.must(!text.is_empty(), || {
+            format!("`channel.{name}` must not be empty")
+        });
+    }
+    for (nth, key) in config.api.keys.iter().enumerate() {
+        rules.must(!key.is_empty(), || {
+            format!("`api.keys` item {} is empty", nth + 1)
+        });
+    }
+}
+
+fn tokens(config: &Config, rules: &mut Rules) {
+    let token = &config.token;
+    for (path, pattern) in [
+        ("client.token.audience_regex", &token.audience_regex),
+        ("client.token.issuer_regex", &token.issuer_regex),
+    ] {
+        regular(path, pattern, rules);
+    }
+    let previous = token.hmac_previous_secret_key_valid_until.is_some();
+    rules.must(
+        token.hmac_previous_secret_key.is_empty() || previous,
+        || {
+            "`client.token.hmac_previous_secret_key` needs `hmac_previous_secret_key_valid_until`: \
+         a rotation must end"
+                .to_owned()
+        },
+    );
+    let both = token.jwks_file.is_some() && !token.jwks_public_endpoint.is_empty();
+    rules.must(!both, || {
+        "give `client.token.jwks_file` or `client.token.jwks_public_endpoint`, not both".to_owned()
+    });
+}
+
+fn namespace(path: &str, namespace: &Namespace, rules: &mut Rules) {
+    let kept = !namespace.history_ttl.is_zero();
+    rules.must((namespace.history_size > 0) == kept, || {
+        format!("[{path}]: `history_size` and `history_ttl` go together: give both or neither")
+    });
+    rules.must(
+        !namespace.force_recovery || namespace.history_size > 0,
+        || format!("[{path}]: `force_recovery` needs `history_size` and `history_ttl`"),
+    );
+    rules.must(
+        namespace.join_leave || !namespace.force_push_join_leave,
+        || format!("[{path}]: `force_push_join_leave` needs `join_leave`"),
+    );
+    let fossil = namespace
+        .allowed_delta_types
+        .iter()
+        .all(|kind| kind == "fossil");
+    rules.must(fossil, || {
+        format!("[{path}]: `allowed_delta_types` may hold \"fossil\" only")
+    });
+    regular(
+        &format!("{path}.channel_regex"),
+        &namespace.channel_regex,
+        rules,
+    );
+}
+
+fn regular(path: &str, pattern: &str, rules: &mut Rules) {
+    if let Err(error) = Regex::new(pattern) {
+        let last = error.to_string();
+        let last = last.lines().last().unwrap_or_default().to_owned();
+        rules.must(false, || {
+            format!("`{path}` is no regular expression: {last}")
+        });
+    }
+}

@@ -1,0 +1,339 @@
+//! Every setting there is. The documentation comments are the help that users read.
+//!
+//! Keys are those that operators of servers of this protocol know, where they mean the same
+//! (docs/protocol.md, section 9).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::section::section;
+use super::setting::{Period, Secret, choice};
+
+section! {
+    /// This node.
+    Node {
+        /// Its name in figures and logs; empty: the host's name.
+        name: String = String::new(),
+        /// Shard threads; 0: one a processor core.
+        shards: usize = 0,
+    }
+}
+
+section! {
+    /// Where to listen. Everything is served on each address.
+    Listen {
+        /// Plain HTTP and WebSocket.
+        address: Option<SocketAddr> = Some(SocketAddr::from(([127, 0, 0, 1], 8000))),
+        /// HTTP and WebSocket over TLS.
+        tls_address: Option<SocketAddr> = None,
+        /// Certificate chain in PEM for `tls_address`; read again when the file changes.
+        tls_certificate: Option<PathBuf> = None,
+        /// Private key in PEM.
+        tls_key: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// How clients may connect.
+    Transport {
+        /// Pages from which browsers may connect, as `scheme://host[:port]`; `*` stands for any
+        /// characters. Empty: only pages of the same host.
+        allowed_origins: Vec<String> = Vec::new(),
+        /// Serve `/connection/http_stream`, for networks that break WebSocket.
+        http_stream: bool = true,
+        /// Serve `/connection/sse`, for the same.
+        sse: bool = true,
+        /// Largest frame or body a client may send.
+        message_size_limit_bytes: usize = 65_536,
+        /// From accept to the first whole request.
+        handshake_timeout: Period = Period::from_secs(10),
+    }
+}
+
+section! {
+    /// Who gets in. Connections from the machine itself count only towards the total.
+    Admission {
+        /// Connections in all; 0: no limit.
+        connection_limit: usize = 0,
+        /// Connections of one address; 0: no limit. A school's devices may share one.
+        connections_per_address: u32 = 8_192,
+        /// New connections of one address a second; 0: no limit.
+        rate_per_address: u32 = 200,
+    }
+}
+
+section! {
+    /// What connected clients may do, and how long things may take.
+    Client {
+        /// How often the server pings.
+        ping_interval: Period = Period::from_secs(25),
+        /// How long it waits for the pong; shorter than `ping_interval`.
+        pong_timeout: Period = Period::from_secs(8),
+        /// A connection that does not authenticate in this time is closed.
+        stale_close_delay: Period = Period::from_secs(10),
+        /// Time to refresh a connection's token after it expired.
+        expired_close_delay: Period = Period::from_secs(25),
+        /// Time to refresh a subscription's token after it expired.
+        expired_sub_close_delay: Period = Period::from_secs(25),
+        /// Subscriptions of one connection.
+        channel_limit: u32 = 128,
+        /// Connections of one user on this node; 0: no limit.
+        user_connection_limit: u32 = 0,
+        /// Bytes that may wait for a client that reads slowly before it is disconnected.
+        queue_max_size_bytes: usize = 1_048_576,
+        /// How often a position is compared with its channel when nothing arrives.
+        channel_position_check_delay: Period = Period::from_secs(40),
+        /// Publications a client may ask of a history at once.
+        history_max_publication_limit: u32 = 300,
+        /// Publications sent when a subscription recovers; further behind is no recovery.
+        recovery_max_publication_limit: u32 = 300,
+        /// Let in clients without a token, as nobody.
+        allow_anonymous_connect_without_token: bool = false,
+        /// No tokens, everything allowed in every known namespace. For trying things out.
+        insecure: bool = false,
+    }
+}
+
+section! {
+    /// How connection tokens (JWT) are verified. At least one key is needed unless clients may
+    /// connect without. A secret may be given as `file:PATH`.
+    Token {
+        /// Shared secret for HS256, HS384, HS512.
+        hmac_secret_key: Secret = Secret::default(),
+        /// The secret used before, still accepted while it is rotated.
+        hmac_previous_secret_key: Secret = Secret::default(),
+        /// Until when.
+        hmac_previous_secret_key_valid_until: Option<jiff::Timestamp> = None,
+        /// Public key in PEM for RS256 and its kin.
+        rsa_public_key: Secret = Secret::default(),
+        /// Public key in PEM for ES256, ES384.
+        ecdsa_public_key: Secret = Secret::default(),
+        /// Public key in PEM for EdDSA.
+        ed25519_public_key: Secret = Secret::default(),
+        /// Address of a key set (JWKS), fetched and cached.
+        jwks_public_endpoint: String = String::new(),
+        /// File with a key set.
+        jwks_file: Option<PathBuf> = None,
+        /// Value that `aud` must hold.
+        audience: String = String::new(),
+        /// Regular expression that `aud` must match.
+        audience_regex: String = String::new(),
+        /// Value that `iss` must be.
+        issuer: String = String::new(),
+        /// Regular expression that `iss` must match.
+        issuer_regex: String = String::new(),
+        /// Claim with the user; empty: `sub`.
+        user_id_claim: String = String::new(),
+        /// Difference of clocks that is forgiven.
+        leeway: Period = Period::from_secs(0),
+        /// File with revoked tokens and users, one a line; read again when it changes.
+        revocations_file: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// Own keys for subscription tokens. When not enabled, those of `client.token` are used.
+    SubscriptionToken {
+        /// Use the keys of this section.
+        enabled: bool = false,
+        /// Shared secret for HS256, HS384, HS512.
+        hmac_secret_key: Secret = Secret::default(),
+        /// Public key in PEM for RS256 and its kin.
+        rsa_public_key: Secret = Secret::default(),
+        /// Public key in PEM for ES256, ES384.
+        ecdsa_public_key: Secret = Secret::default(),
+        /// Public key in PEM for EdDSA.
+        ed25519_public_key: Secret = Secret::default(),
+        /// Value that `aud` must hold.
+        audience: String = String::new(),
+        /// Value that `iss` must be.
+        issuer: String = String::new(),
+    }
+}
+
+section! {
+    /// Names of channels.
+    Channel {
+        /// Longest name in bytes.
+        max_length: u16 = 255,
+        /// A channel that begins with this needs a subscription token.
+        private_prefix: String = "$".to_owned(),
+        /// What stands before this in a channel's name is its namespace.
+        namespace_boundary: String = ":".to_owned(),
+        /// What stands after this are the users who may subscribe.
+        user_boundary: String = "#".to_owned(),
+        /// Between those users.
+        user_separator: String = ",".to_owned(),
+        /// How long a history's position is remembered after its last entry.
+        history_meta_ttl: Period = Period::from_secs(720 * 3_600),
+    }
+}
+
+choice! {
+    /// How a subscription recovers.
+    RecoveryMode {
+        /// Everything missed is sent.
+        Stream = "stream",
+        /// Only the latest publication is sent.
+        Cache = "cache",
+    }
+}
+
+choice! {
+    /// What a publication's data must be.
+    DataFormat {
+        /// Anything but nothing.
+        NotEmpty = "",
+        /// JSON.
+        Json = "json",
+        /// A JSON object.
+        JsonObject = "json_object",
+        /// Any bytes.
+        Binary = "binary",
+    }
+}
+
+section! {
+    /// What channels of a namespace can do. Nothing is allowed unless it is said here.
+    Namespace {
+        /// Publications kept for each channel; goes together with `history_ttl`.
+        history_size: u32 = 0,
+        /// How long they are kept.
+        history_ttl: Period = Period::from_secs(0),
+        /// Every subscription keeps its position and notices a gap.
+        force_positioning: bool = false,
+        /// Clients may ask for that.
+        allow_positioning: bool = false,
+        /// Every subscription recovers what it missed; needs history.
+        force_recovery: bool = false,
+        /// Clients may ask for that.
+        allow_recovery: bool = false,
+        /// How it recovers.
+        force_recovery_mode: RecoveryMode = RecoveryMode::Stream,
+        /// Send the latest publication to every new subscriber (mode `cache`).
+        auto_cache_recover: bool = false,
+        /// Keep who is subscribed.
+        presence: bool = false,
+        /// Tell when somebody comes or goes.
+        join_leave: bool = false,
+        /// Tell it to every subscriber, not only to those that ask.
+        force_push_join_leave: bool = false,
+        /// Every client with a token may subscribe.
+        allow_subscribe_for_client: bool = false,
+        /// Clients without a user too.
+        allow_subscribe_for_anonymous: bool = false,
+        /// Subscribers may publish.
+        allow_publish_for_subscriber: bool = false,
+        /// Every client may publish.
+        allow_publish_for_client: bool = false,
+        /// Clients without a user too.
+        allow_publish_for_anonymous: bool = false,
+        /// Subscribers may ask who is there.
+        allow_presence_for_subscriber: bool = false,
+        /// Every client may ask who is there.
+        allow_presence_for_client: bool = false,
+        /// Clients without a user too.
+        allow_presence_for_anonymous: bool = false,
+        /// Subscribers may read the history.
+        allow_history_for_subscriber: bool = false,
+        /// Every client may read the history.
+        allow_history_for_client: bool = false,
+        /// Clients without a user too.
+        allow_history_for_anonymous: bool = false,
+        /// Channels that name their users (`dialog#42,43`) are open to them.
+        allow_user_limited_channels: bool = false,
+        /// Regular expression that the name after the namespace must match; empty: ASCII only.
+        channel_regex: String = String::new(),
+        /// What a publication's data must be: "" (anything but nothing), "json", "json_object" or
+        /// "binary".
+        publication_data_format: DataFormat = DataFormat::NotEmpty,
+        /// Kinds of delta that clients may ask for: "fossil".
+        allowed_delta_types: Vec<String> = Vec::new(),
+        /// Make deltas of every publication for those that asked.
+        delta_publish: bool = false,
+        /// Clients may filter publications by their tags.
+        allow_tags_filter: bool = false,
+    }
+}
+
+choice! {
+    /// How the server API reports errors.
+    ErrorMode {
+        /// Status 200 with an `error` in the body.
+        Body = "",
+        /// The HTTP status says it.
+        Transport = "transport",
+    }
+}
+
+section! {
+    /// The server API (`/api`), by which back ends publish.
+    Api {
+        /// Keys, any of which opens it; each may be `file:PATH`. Without a key it is closed.
+        keys: Vec<Secret> = Vec::new(),
+        /// Open it without a key. For trying things out.
+        insecure: bool = false,
+        /// How errors are reported: "" (status 200 with `error`) or "transport" (HTTP status).
+        error_mode: ErrorMode = ErrorMode::Body,
+        /// Largest body of a request.
+        body_limit_bytes: usize = 4_194_304,
+        /// How long a call may take before it is answered with an error.
+        timeout: Period = Period::from_secs(20),
+    }
+}
+
+section! {
+    /// The embedded store.
+    Store {
+        /// Its folder; made when it is not there.
+        path: Option<PathBuf> = Some(PathBuf::from("data")),
+        /// Memory for its caches.
+        cache_size_bytes: usize = 134_217_728,
+    }
+}
+
+section! {
+    /// How the server stops.
+    Drain {
+        /// Over how long connections are closed, so that not all come back at once.
+        spread: Period = Period::from_secs(10),
+        /// When it stops whatever is still open.
+        timeout: Period = Period::from_secs(30),
+    }
+}
+
+choice! {
+    /// How log lines look.
+    LogFormat {
+        /// One JSON object a line.
+        Json = "json",
+        /// One readable line.
+        Text = "text",
+    }
+}
+
+section! {
+    /// Logs, on standard error. They never hold content.
+    Log {
+        /// error, warn, info, debug or trace; by module too: "info,klokke::ledger=debug".
+        level: String = "info".to_owned(),
+        /// "text" or "json".
+        format: LogFormat = LogFormat::Text,
+    }
+}
+
+section! {
+    /// What operators look at. Open to whoever can reach the address: keep it behind a proxy.
+    Metrics {
+        /// Serve `/metrics` for Prometheus.
+        enabled: bool = true,
+    }
+}
+
+section! {
+    /// A folder of files served at `/`, such as the demo page.
+    Web {
+        /// The folder; empty: none.
+        folder: Option<PathBuf> = None,
+    }
+}
