@@ -64,6 +64,7 @@ mod base;
 mod cache;
 mod codec;
 mod commit;
+pub(crate) mod derived;
 mod handle;
 mod job;
 mod name;
@@ -81,6 +82,7 @@ mod wire;
 
 pub use klokke_protocol::{ChannelName, Epoch};
 
+pub(crate) use cache::Cache;
 pub use codec::{COMMIT_FORMAT, DecodeError, SealedCommit};
 pub use commit::{
     Actor, Audience, Commit, CommitHash, Content, Entry, IdempotencyKey, IndexKey, KEY_BYTES_MAX,

@@ -1,1 +1,388 @@
-//! The embedded store on fjall.
+//! The embedded store on fjall, a log-structured storage engine with a journal.
+//!
+//! - [`writer`]: the one thread that writes: group commit with one flush for all ledgers.
+//! - [`reader`], [`pool`]: checked reads on snapshots, off the shard threads.
+//! - [`witness`]: why a damaged journal is found at start, although fjall itself cuts it silently.
+//! - [`recovery`]: what is checked when a store is opened.
+//! - [`keys`], [`rows`], [`files`]: how rows lie on disk. [`trim`]: how they go.
+//!
+//! Each row has a checksum of its own over keyspace, key and value, besides those that fjall's
+//! tables have per block; commits have checksum, digest and hash chain. So a flipped bit is either
+//! refused by fjall, or found in the row, or found by the witness, or is in bytes nobody reads.
+
+mod files;
+mod keys;
+mod pool;
+mod reader;
+mod recovery;
+mod rows;
+mod status;
+mod trim;
+mod witness;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use self::files::Files;
+use self::pool::ReaderPool;
+use self::reader::{CommitCache, NO_ANCHOR, Reader};
+use self::status::Status;
+use self::trim::Portion;
+use self::writer::{Request, Writer};
+use super::{
+    Anchor, Batch, ChannelEntry, ChannelHead, CommitError, Damaged, EntryRange, EntryRow, Head,
+    OutboxEnd, OutboxKey, Record, Remembered, Store, StoreError, Trim,
+};
+use crate::ledger::{ChannelName, IndexKey, LedgerId, RecordKey, SealedCommit};
+
+/// How the embedded store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Block cache in bytes.
+    pub cache_bytes: u64,
+    /// Threads that write tables and merge them.
+    pub worker_threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            worker_threads: 2,
+        }
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store is in use by another process")]
+    Locked,
+    /// Written in a format this program does not know, or the marker is damaged.
+    #[error("the store's format is not known to this version, or its FORMAT file is damaged")]
+    Format,
+    /// Damaged so that not even single ledgers can be told apart.
+    #[error("the store is damaged: {0}")]
+    Damaged(Arc<str>),
+    /// The files cannot be read or made.
+    #[error("the store's files cannot be opened")]
+    Io(#[from] std::io::Error),
+}
+
+/// The embedded store. Dropping it without [`Store::close`] is like a crash: nothing acknowledged
+/// is lost, and the next start checks more.
+pub struct FjallStore {
+    requests: mpsc::Sender<Request>,
+    reads: Mutex<Option<Arc<Reads>>>,
+    status: Arc<Status>,
+    trims: tokio::sync::Mutex<()>,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+struct Reads {
+    files: Files,
+    cache: Arc<CommitCache>,
+    pool: ReaderPool,
+}
+
+impl std::fmt::Debug for FjallStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FjallStore")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FjallStore {
+    /// Opens the store in a folder, or makes it, and checks it (blocking; after a crash up to some
+    /// seconds). Single damaged ledgers do not fail it: see [`Store::damage`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let (cache, status) = (Arc::new(CommitCache::new()), Arc::new(Status::default()));
+        let opened = recovery::open(path, options, &cache, &status)?;
+        let (requests, waiting) = mpsc::channel(writer::QUEUE);
+        let writer = Writer {
+            files: opened.files.clone(),
+            status: Arc::clone(&status),
+            heads: opened.heads,
+            witness: opened.witness,
+            lost: opened.lost,
+            requests: requests.downgrade(),
+            checkpointing: false,
+        };
+        let thread = std::thread::Builder::new().name("store-write".into());
+        let thread = thread.spawn(move || writer.run(waiting))?;
+        let reads = Reads {
+            files: opened.files,
+            cache,
+            pool: ReaderPool::start()?,
+        };
+        Ok(Self {
+            requests,
+            reads: Mutex::new(Some(Arc::new(reads))),
+            status,
+            trims: tokio::sync::Mutex::new(()),
+            writer: Mutex::new(Some(thread)),
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reads = self
+            .reads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let reads = reads.ok_or_else(|| StoreError::Unavailable("the store is closed".into()))?;
+        let (files, cache) = (reads.files.clone(), Arc::clone(&reads.cache));
+        let result = reads
+            .pool
+            .run(move || read(&Reader::new(&files, &cache)))
+            .await;
+        if let Err(StoreError::Damaged(damaged)) = &result {
+            self.status.note(damaged);
+        }
+        result
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
+    }
+}
+
+impl Drop for FjallStore {
+    fn drop(&mut self) {
+        // The writer ends when its queue has no sender; wait for it, so that the files are free
+        // when the store is gone.
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.requests, closed));
+        let thread = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer had failed");
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FjallStore {
+    async fn head(&self, ledger: &LedgerId) -> Result<Option<Head>, StoreError> {
+        self.status.usable(ledger)?;
+        let id = ledger.clone();
+        Ok(self
+            .read(move |reader| reader.head(&id))
+            .await?
+            .map(|(head, _)| head))
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.status.writable()?;
+        // Without an answer the writer has failed in the middle: nobody knows.
+        let lost = |_| CommitError::Unknown("the writer has ended".into());
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(Request::Commit(batch, reply)).await;
+        sent.map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
+        answer.await.map_err(lost)?
+    }
+
+    async fn commits_since(
+        &self,
+        ledger: &LedgerId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<SealedCommit>, StoreError> {
+        let id = ledger.clone();
+        self.read(move |reader| reader.commits_since(&id, after, limit))
+            .await
+    }
+
+    async fn anchor(&self, ledger: &LedgerId) -> Result<Anchor, StoreError> {
+        let id = ledger.clone();
+        let head = self.read(move |reader| reader.head(&id)).await?;
+        Ok(head.map_or(NO_ANCHOR, |(_, anchor)| anchor))
+    }
+
+    async fn entries(
+        &self,
+        ledger: &LedgerId,
+        channel: &ChannelName,
+        range: EntryRange,
+    ) -> Result<Vec<ChannelEntry>, StoreError> {
+        let (id, name) = (ledger.clone(), channel.clone());
+        self.read(move |reader| reader.entries(&id, &name, range))
+            .await
+    }
+
+    async fn entry_rows(
+        &self,
+        ledger: &LedgerId,
+        channel: &ChannelName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<EntryRow>, StoreError> {
+        let (id, name) = (ledger.clone(), channel.clone());
+        self.read(move |reader| reader.entry_rows(&id, &name, after, limit))
+            .await
+    }
+
+    async fn channel_heads(
+        &self,
+        ledger: &LedgerId,
+        channels: &[ChannelName],
+    ) -> Result<Vec<ChannelHead>, StoreError> {
+        let (id, names) = (ledger.clone(), channels.to_vec());
+        let heads = move |reader: &Reader<'_>| {
+            names
+                .iter()
+                .map(|name| reader.channel_head(&id, name))
+                .collect()
+        };
+        self.read(heads).await
+    }
+
+    async fn channels(
+        &self,
+        ledger: &LedgerId,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<Vec<ChannelName>, StoreError> {
+        let (id, after) = (ledger.clone(), after.cloned());
+        self.read(move |reader| reader.channels(&id, after.as_ref(), limit))
+            .await
+    }
+
+    async fn get(&self, ledger: &LedgerId, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        let (id, key) = (ledger.clone(), key.clone());
+        self.read(move |reader| reader.record(&id, &key)).await
+    }
+
+    async fn scan(
+        &self,
+        ledger: &LedgerId,
+        prefix: &str,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Record)>, StoreError> {
+        let (id, prefix, after) = (ledger.clone(), prefix.to_owned(), after.cloned());
+        self.read(move |reader| reader.scan(&id, &prefix, after.as_ref(), limit))
+            .await
+    }
+
+    async fn lookup(
+        &self,
+        index: &IndexKey,
+        after: Option<&(LedgerId, RecordKey)>,
+        limit: usize,
+    ) -> Result<Vec<(LedgerId, RecordKey)>, StoreError> {
+        let (index, after) = (index.clone(), after.cloned());
+        self.read(move |reader| reader.lookup(&index, after.as_ref(), limit))
+            .await
+    }
+
+    async fn idempotent(
+        &self,
+        ledger: &LedgerId,
+        subject: &str,
+        key: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        let (id, subject, key) = (ledger.clone(), subject.to_owned(), key.to_owned());
+        self.read(move |reader| reader.idempotent(&id, &subject, &key))
+            .await
+    }
+
+    async fn ledgers(
+        &self,
+        after: Option<&LedgerId>,
+        limit: usize,
+    ) -> Result<Vec<(LedgerId, Head)>, StoreError> {
+        let after = after.cloned();
+        self.read(move |reader| reader.ledgers(after.as_ref(), limit))
+            .await
+    }
+
+    async fn outbox_pending(
+        &self,
+        source: Option<&LedgerId>,
+        after: Option<&OutboxKey>,
+        limit: usize,
+    ) -> Result<Vec<OutboxKey>, StoreError> {
+        let (source, after) = (source.cloned(), after.cloned());
+        let read = move |r: &Reader<'_>| r.outbox(source.as_ref(), after.as_ref(), limit, false);
+        self.read(read).await
+    }
+
+    async fn outbox_refused(
+        &self,
+        after: Option<&OutboxKey>,
+        limit: usize,
+    ) -> Result<Vec<OutboxKey>, StoreError> {
+        let after = after.cloned();
+        self.read(move |reader| reader.outbox(None, after.as_ref(), limit, true))
+            .await
+    }
+
+    async fn outbox_done(&self, item: &OutboxKey, end: OutboxEnd) -> Result<(), StoreError> {
+        self.status.writable()?;
+        let item = item.clone();
+        self.ask(move |reply| Request::OutboxDone(item, end, reply))
+            .await?
+    }
+
+    async fn trim(&self, trim: Trim) -> Result<(), StoreError> {
+        // One at a time: a portion is looked up before it is removed.
+        let _alone = self.trims.lock().await;
+        loop {
+            let wanted = trim.clone();
+            let portion = self
+                .read(move |reader| Portion::of(reader, &wanted))
+                .await?;
+            let more = portion.more;
+            if !portion.is_empty() {
+                self.ask(move |reply| Request::Trim(portion, reply))
+                    .await??;
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn damage(&self) -> Vec<Damaged> {
+        self.status.findings()
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let result = self.ask(Request::Close).await?;
+        drop(
+            self.reads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        result
+    }
+}

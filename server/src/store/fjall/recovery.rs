@@ -1,0 +1,327 @@
+//! Opening: what must be true of the files before anything is written to them again.
+//!
+//! 1. The marker `FORMAT` says the store was made by us, in a format we know, and completely.
+//! 2. The database opens, and has all its keyspaces. (fjall makes what it misses; a store that has
+//!    lost its data must not come up empty.)
+//! 3. Every ledger's head can be read.
+//! 4. Everything witnessed is there, see [`super::witness`].
+//!
+//! What fails 1 or 2 fails the opening. What fails 3 or 4 for one ledger stops that ledger only.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use async_trait::async_trait;
+use fjall::Database;
+use futures_util::FutureExt;
+use hashbrown::HashMap;
+
+use super::files::{Files, KEYSPACES};
+use super::reader::{CommitCache, Reader};
+use super::status::Status;
+use super::witness::{self, Heads, Testimony, Witness, Witnessed};
+use super::writer::lost_from;
+use super::{OpenError, Options};
+use crate::ledger::derived::{DerivedRows, Expected};
+use crate::ledger::{ChannelName, CommitHash, IndexKey, LedgerId, RecordKey};
+use crate::store::{
+    Anchor, ChannelHead, Damaged, EntryRow, Head, Place, Record, Remembered, StoreError,
+};
+
+/// What the marker says: format version 1.
+const FORMAT: &str = "klokke store, format 1\n";
+
+/// Commits checked at once.
+const PAGE: usize = 256;
+
+/// Expected rows compared at once; bounds memory at start.
+const ROWS_MAX: usize = 200_000;
+
+/// A store that is open and checked.
+pub(super) struct Opened {
+    pub(super) files: Files,
+    pub(super) heads: HashMap<LedgerId, (Head, Anchor)>,
+    pub(super) witness: Witness,
+    pub(super) lost: HashMap<LedgerId, Witnessed>,
+}
+
+/// Opens or makes a store.
+pub(super) fn open(
+    path: &Path,
+    options: &Options,
+    cache: &CommitCache,
+    status: &Status,
+) -> Result<Opened, OpenError> {
+    std::fs::create_dir_all(path)?;
+    let (marker, data) = (path.join("FORMAT"), path.join("data"));
+    let made = check_marker(&marker)?;
+    if made && !data.join("version").try_exists()? {
+        return Err(OpenError::Damaged("the database is missing".into()));
+    }
+    let db = open_database(&data, options)?;
+    if made && let Some(name) = KEYSPACES.iter().find(|name| !db.keyspace_exists(name)) {
+        return Err(OpenError::Damaged(
+            format!("the keyspace {name} is missing").into(),
+        ));
+    }
+    let files = guarded(|| Files::of(db))?;
+    let heads = read_heads(&files, cache, status)?;
+    if !made && !heads.is_empty() {
+        return Err(OpenError::Damaged(
+            "there is data, but the marker FORMAT is missing".into(),
+        ));
+    }
+    let file = path.join("witness");
+    let (witness, lost) = if made {
+        let testimony = testimony(&file, status);
+        let lost = check(&files, cache, status, &heads, &testimony.found);
+        (resume(&file, &testimony, &heads)?, lost)
+    } else {
+        (Witness::begin(&file, &Heads::new())?, HashMap::new())
+    };
+    if !made {
+        write_marker(&marker)?;
+    }
+    Ok(Opened {
+        files,
+        heads,
+        witness,
+        lost,
+    })
+}
+
+/// Whether the store was made before; an error if by something we do not know.
+fn check_marker(marker: &Path) -> Result<bool, OpenError> {
+    match std::fs::read(marker) {
+        Ok(text) if text == FORMAT.as_bytes() => Ok(true),
+        Ok(_) => Err(OpenError::Format),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_marker(marker: &Path) -> std::io::Result<()> {
+    let fresh = marker.with_extension("new");
+    let mut file = std::fs::File::create(&fresh)?;
+    file.write_all(FORMAT.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, marker)?;
+    std::fs::File::open(marker.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn open_database(data: &Path, options: &Options) -> Result<Database, OpenError> {
+    guarded(|| {
+        Database::builder(data)
+            .cache_size(options.cache_bytes)
+            .worker_threads(options.worker_threads.max(1))
+            .manual_journal_persist(true)
+            .open()
+    })
+}
+
+/// The storage engine panics over some kinds of damaged files; to us that is damage.
+fn guarded<T>(open: impl FnOnce() -> fjall::Result<T>) -> Result<T, OpenError> {
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(fjall::Error::Locked)) => Err(OpenError::Locked),
+        Ok(Err(fjall::Error::Io(error))) => Err(error.into()),
+        Ok(Err(error)) => Err(OpenError::Damaged(error.to_string().into())),
+        Err(_) => Err(OpenError::Damaged(
+            "the storage engine failed over its files".into(),
+        )),
+    }
+}
+
+type AllHeads = HashMap<LedgerId, (Head, Anchor)>;
+
+/// All heads. One that cannot be read stops its ledger; if not even its name can, everything.
+fn read_heads(files: &Files, cache: &CommitCache, status: &Status) -> Result<AllHeads, OpenError> {
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let reader = Reader::new(files, cache);
+        let mut heads = HashMap::new();
+        for id in reader.ledger_names()? {
+            match reader.head(&id) {
+                Ok(Some(head)) => drop(heads.insert(id, head)),
+                Ok(None) => {}
+                Err(StoreError::Damaged(damaged)) => status.refuse(&id, damaged),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(heads)
+    }));
+    let read = read.map_err(|_| OpenError::Damaged("the heads cannot be read".into()))?;
+    read.map_err(|error| OpenError::Damaged(error.to_string().into()))
+}
+
+fn testimony(file: &Path, status: &Status) -> Testimony {
+    match witness::read(file) {
+        Ok(testimony) => {
+            if testimony.skipped > 0 {
+                let skipped = testimony.skipped;
+                tracing::warn!(skipped, "the witness has bytes that are no frame");
+            }
+            testimony
+        }
+        Err(error) => {
+            let what = format!("the witness cannot be read: {error}").into();
+            status.note(&Damaged {
+                ledger: "*".into(),
+                place: Place::Files,
+                what,
+            });
+            Testimony::default()
+        }
+    }
+}
+
+/// Goes on with the witness file, or begins another one where it is no more.
+fn resume(file: &Path, testimony: &Testimony, heads: &AllHeads) -> std::io::Result<Witness> {
+    if testimony.frames > 0 || testimony.skipped == 0 && file.try_exists()? {
+        if let Ok(witness) = Witness::resume(file, testimony.frames) {
+            return Ok(witness);
+        }
+    }
+    let heads = heads
+        .iter()
+        .map(|(id, (head, _))| (id.clone(), (head.seq, head.hash)))
+        .collect();
+    Witness::begin(file, &heads)
+}
+
+/// Compares the database with what was witnessed; stops ledgers that differ.
+fn check(
+    files: &Files,
+    cache: &CommitCache,
+    status: &Status,
+    heads: &AllHeads,
+    witnessed: &HashMap<LedgerId, Witnessed>,
+) -> HashMap<LedgerId, Witnessed> {
+    let mut lost = HashMap::new();
+    for (id, witnessed) in witnessed {
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            check_ledger(&Reader::new(files, cache), id, heads.get(id), witnessed)
+        }));
+        let damaged = match checked {
+            Ok(Ok(())) => continue,
+            Ok(Err(StoreError::Damaged(damaged))) => damaged,
+            Ok(Err(StoreError::Unavailable(what))) => files_damaged(id, &what),
+            Err(_) => files_damaged(id, "the storage engine failed over what it read"),
+        };
+        status.refuse(id, damaged);
+        lost.insert(id.clone(), *witnessed);
+    }
+    lost
+}
+
+fn files_damaged(id: &LedgerId, what: &str) -> Damaged {
+    Damaged {
+        ledger: id.as_str().into(),
+        place: Place::Files,
+        what: what.into(),
+    }
+}
+
+fn check_ledger(
+    reader: &Reader<'_>,
+    id: &LedgerId,
+    head: Option<&(Head, Anchor)>,
+    witnessed: &Witnessed,
+) -> Result<(), StoreError> {
+    let there = head.map_or(0, |(head, _)| head.seq);
+    if there < witnessed.seq {
+        return Err(lost_from(id, there, witnessed.seq));
+    }
+    let Some((head, anchor)) = head else {
+        return Ok(());
+    };
+    let mut after = witnessed.base.max(anchor.seq);
+    let mut expected = Expected::default();
+    if witnessed.seq == after && after > anchor.seq {
+        return same(id, witnessed, after, reader.commit(id, after)?.hash);
+    }
+    while after < head.seq {
+        for sealed in reader.commits_since(id, after, PAGE)? {
+            after = sealed.commit.seq;
+            same(id, witnessed, after, sealed.hash)?;
+            expected.add(&sealed.commit);
+        }
+        // Comparing early is only right at the end: a later commit may change a row again.
+        if expected.rows() > ROWS_MAX && after < head.seq {
+            tracing::info!(ledger = %id, "many rows to compare at start");
+        }
+    }
+    compare(reader, id, &expected)
+}
+
+fn same(
+    id: &LedgerId,
+    witnessed: &Witnessed,
+    seq: u64,
+    hash: CommitHash,
+) -> Result<(), StoreError> {
+    if seq == witnessed.seq && hash != witnessed.hash {
+        let what = "the commit is not the one that was acknowledged";
+        return Err(super::reader::at(id, seq, what));
+    }
+    Ok(())
+}
+
+fn compare(reader: &Reader<'_>, id: &LedgerId, expected: &Expected) -> Result<(), StoreError> {
+    // Reading the files directly never waits, so the comparison is ready at the first poll. What
+    // retention forgot is not told apart here; the newest commits' keys are young.
+    let found = expected
+        .compare(id, &Direct(reader), 0)
+        .now_or_never()
+        .unwrap_or_default();
+    match found.into_iter().next() {
+        Some(damaged) => Err(StoreError::Damaged(damaged)),
+        None => Ok(()),
+    }
+}
+
+/// The rows, read in this thread.
+struct Direct<'a>(&'a Reader<'a>);
+
+#[async_trait]
+impl DerivedRows for Direct<'_> {
+    async fn record(&self, id: &LedgerId, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        self.0.record(id, key)
+    }
+
+    async fn channel_head(
+        &self,
+        id: &LedgerId,
+        name: &ChannelName,
+    ) -> Result<ChannelHead, StoreError> {
+        self.0.channel_head(id, name)
+    }
+
+    async fn entry_rows(
+        &self,
+        id: &LedgerId,
+        name: &ChannelName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<EntryRow>, StoreError> {
+        self.0.entry_rows(id, name, after, limit)
+    }
+
+    async fn lookup(
+        &self,
+        index: &IndexKey,
+        after: Option<&(LedgerId, RecordKey)>,
+        limit: usize,
+    ) -> Result<Vec<(LedgerId, RecordKey)>, StoreError> {
+        self.0.lookup(index, after, limit)
+    }
+
+    async fn idempotent(
+        &self,
+        id: &LedgerId,
+        subject: &str,
+        key: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        self.0.idempotent(id, subject, key)
+    }
+}

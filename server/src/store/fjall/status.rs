@@ -1,0 +1,90 @@
+//! What all parts of the embedded store must know of its health.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+
+use crate::ledger::LedgerId;
+use crate::store::{Damaged, StoreError};
+
+/// Findings kept for `damage()`. More than this many say nothing new.
+const FINDINGS_MAX: usize = 256;
+
+/// Shared by the writer and the readers.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Why nothing is written any more.
+    poisoned: Option<Arc<str>>,
+    /// Ledgers that must not be worked on before they are restored.
+    damaged: HashMap<LedgerId, Damaged>,
+    /// Ledgers whose last write has an unknown outcome.
+    doubtful: HashMap<LedgerId, Arc<str>>,
+    findings: Vec<Damaged>,
+}
+
+impl Status {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing is written.
+    pub(super) fn poison(&self, why: &Arc<str>) {
+        let mut inner = self.inner();
+        if inner.poisoned.is_none() {
+            tracing::error!(%why, "the store refuses writes until it is opened anew");
+            inner.poisoned = Some(Arc::clone(why));
+        }
+    }
+
+    pub(super) fn writable(&self) -> Result<(), StoreError> {
+        match &self.inner().poisoned {
+            Some(why) => Err(StoreError::Unavailable(Arc::clone(why))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn doubt(&self, ledger: &LedgerId, why: &Arc<str>) {
+        self.inner()
+            .doubtful
+            .insert(ledger.clone(), Arc::clone(why));
+    }
+
+    /// The ledger must not be worked on.
+    pub(super) fn refuse(&self, ledger: &LedgerId, damaged: Damaged) {
+        self.note(&damaged);
+        self.inner()
+            .damaged
+            .entry(ledger.clone())
+            .or_insert(damaged);
+    }
+
+    /// Whether the ledger may be worked on.
+    pub(super) fn usable(&self, ledger: &LedgerId) -> Result<(), StoreError> {
+        let inner = self.inner();
+        if let Some(damaged) = inner.damaged.get(ledger) {
+            return Err(StoreError::Damaged(damaged.clone()));
+        }
+        match inner.doubtful.get(ledger) {
+            Some(why) => Err(StoreError::Unavailable(Arc::clone(why))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn note(&self, damaged: &Damaged) {
+        let mut inner = self.inner();
+        if inner.findings.len() < FINDINGS_MAX && !inner.findings.contains(damaged) {
+            let (ledger, place, what) = (&damaged.ledger, damaged.place, &damaged.what);
+            tracing::error!(%ledger, %place, %what, "stored data is damaged");
+            inner.findings.push(damaged.clone());
+        }
+    }
+
+    pub(super) fn findings(&self) -> Vec<Damaged> {
+        self.inner().findings.clone()
+    }
+}
