@@ -1,1 +1,3 @@
 //! The driver around the machines: shard threads, their clock, and drain.
+
+mod wheel;

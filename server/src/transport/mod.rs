@@ -1,1 +1,31 @@
-//! Accepting connections: bytes, frames and limits. Knows nothing of schools.
+//! Bytes, frames and limits: from an open port to whole frames of the client protocol, and back.
+//!
+//! Sockets are accepted by one thread ([`listener`]), admitted or refused ([`admission`]) and
+//! handed to a shard, where they stay for life. On the shard each speaks HTTP/1 first ([`serve`]);
+//! what asks for a WebSocket becomes one ([`websocket`]), what asks for a stream of events becomes
+//! an emulated connection ([`emulation`]), and everything else goes to the HTTP edge.
+//!
+//! This room knows nothing of commands, sessions or schools: it hands frames to the [`Host`] port
+//! and writes what it is given to a [`Link`].
+
+pub mod admission;
+mod body;
+mod emulation;
+mod handshake;
+mod host;
+mod link;
+pub mod listener;
+mod origin;
+mod serve;
+mod socket;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+mod websocket;
+
+pub use body::ReplyBody;
+pub use host::{Cause, ConnectionId, Door, Host, LocalFuture, Opening, Uplink};
+pub use link::{Last, Link, Written};
+pub use origin::{Origins, PatternError};
+pub use serve::{Incoming, Settings, serve};
+pub use websocket::{Kind, close_frame, frame};

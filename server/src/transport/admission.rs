@@ -1,0 +1,301 @@
+//! Who gets in: how many connections, how many from one address, and how fast.
+//!
+//! The limits per address protect against one broken or hostile program. A school behind one
+//! address is not that, so the defaults leave room for thousands; connections from the machine
+//! itself are a proxy's or a test's and count only towards the total. IPv6 addresses count by /64,
+//! which is what one customer has.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Addresses remembered at once. At some 64 bytes each the table stays below 8 MiB.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// The limits. Zero means none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one address.
+    pub connections_per_address: u32,
+    /// New connections of one address a second, on average; ten seconds' worth may come at once.
+    pub rate_per_address: u32,
+}
+
+impl Default for Limits {
+    /// No total; an address may hold 8,192 connections (a large school's devices) and open 200 a
+    /// second (all of them within a minute).
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            connections_per_address: 8192,
+            rate_per_address: 200,
+        }
+    }
+}
+
+/// Why a connection was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refused {
+    /// The server is full.
+    #[error("connection limit reached")]
+    Full,
+    /// The address holds too many.
+    #[error("connection limit of the address reached")]
+    Address,
+    /// The address comes too fast.
+    #[error("connection rate of the address reached")]
+    Rate,
+}
+
+impl Refused {
+    /// The name used in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "address",
+            Self::Rate => "rate",
+        }
+    }
+
+    /// What the client is told before the door closes. Plain HTTP, for nothing else was said yet.
+    #[must_use]
+    pub fn answer(self) -> &'static [u8] {
+        match self {
+            Self::Full => {
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 24\r\n\r\nconnection limit reached"
+            }
+            Self::Address | Self::Rate => {
+                b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 20\r\n\r\ntoo many connections"
+            }
+        }
+    }
+}
+
+/// One address's account.
+struct Account {
+    open: u32,
+    /// Connections it may still open at once.
+    allowance: f64,
+    counted_at: Instant,
+}
+
+/// The door book of a node.
+pub struct Admission {
+    limits: Limits,
+    open: AtomicUsize,
+    accounts: Mutex<HashMap<IpAddr, Account>>,
+}
+
+/// The right to one open connection. Dropping it gives it back.
+pub struct Permit {
+    admission: Arc<Admission>,
+    account: Option<IpAddr>,
+}
+
+/// Seconds of its rate an address may use at once.
+const BURST_SECONDS: f64 = 10.0;
+
+impl Admission {
+    /// A door with these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            open: AtomicUsize::new(0),
+            accounts: Mutex::default(),
+        })
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Lets a connection in, or says why not.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn admit(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Permit, Refused> {
+        let total = self.limits.connections;
+        if total > 0 && self.open() >= total {
+            return Err(Refused::Full);
+        }
+        let account = account_of(peer).filter(|_| self.counts_addresses());
+        if let Some(address) = account {
+            self.debit(address, now)?;
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit {
+            admission: Arc::clone(self),
+            account,
+        })
+    }
+
+    fn counts_addresses(&self) -> bool {
+        self.limits.connections_per_address > 0 || self.limits.rate_per_address > 0
+    }
+
+    fn debit(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
+        let rate = f64::from(self.limits.rate_per_address);
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.len() >= ADDRESSES_MAX && !accounts.contains_key(&address) {
+            accounts.retain(|_, account| account.open > 0 || !account.is_full(rate, now));
+            if accounts.len() >= ADDRESSES_MAX {
+                return Err(Refused::Full);
+            }
+        }
+        let account = accounts.entry(address).or_insert_with(|| Account {
+            open: 0,
+            allowance: rate * BURST_SECONDS,
+            counted_at: now,
+        });
+        let most = self.limits.connections_per_address;
+        if most > 0 && account.open >= most {
+            return Err(Refused::Address);
+        }
+        if rate > 0.0 {
+            account.count(rate, now);
+            if account.allowance < 1.0 {
+                return Err(Refused::Rate);
+            }
+            account.allowance -= 1.0;
+        }
+        account.open += 1;
+        Ok(())
+    }
+
+    fn credit(&self, address: IpAddr) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let limited = self.limits.rate_per_address > 0;
+        if let Some(account) = accounts.get_mut(&address) {
+            account.open = account.open.saturating_sub(1);
+            // With a rate, the account is kept until the table is swept: closing must not
+            // give back the right to open at once again.
+            if account.open == 0 && !limited {
+                accounts.remove(&address);
+            }
+        }
+    }
+}
+
+impl Account {
+    fn count(&mut self, rate: f64, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted_at).as_secs_f64();
+        self.allowance = (self.allowance + passed * rate).min(rate * BURST_SECONDS);
+        self.counted_at = now;
+    }
+
+    fn is_full(&self, rate: f64, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.counted_at).as_secs_f64();
+        self.allowance + passed * rate >= rate * BURST_SECONDS
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.account {
+            self.admission.credit(address);
+        }
+    }
+}
+
+/// Whose account an address counts on; `None` for the machine itself.
+fn account_of(peer: IpAddr) -> Option<IpAddr> {
+    const NETWORK: u128 = !0 << 64;
+    let peer = peer.to_canonical();
+    if peer.is_loopback() {
+        return None;
+    }
+    Some(match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SCHOOL: &str = "192.0.2.7";
+
+    fn admit(admission: &Arc<Admission>, peer: &str, now: Instant) -> Result<Permit, Refused> {
+        admission.admit(peer.parse().expect("an address"), now)
+    }
+
+    #[test]
+    fn the_total_counts_what_is_open() {
+        let admission = Admission::new(Limits {
+            connections: 2,
+            ..Limits::default()
+        });
+        let now = Instant::now();
+        let first = admit(&admission, "127.0.0.1", now).expect("room");
+        let _second = admit(&admission, "192.0.2.1", now).expect("room");
+        assert_eq!(admit(&admission, SCHOOL, now).err(), Some(Refused::Full));
+        drop(first);
+        assert!(admit(&admission, SCHOOL, now).is_ok());
+    }
+
+    #[test]
+    fn one_address_cannot_take_the_place_of_others() {
+        let admission = Admission::new(Limits {
+            connections: 0,
+            connections_per_address: 2,
+            rate_per_address: 0,
+        });
+        let now = Instant::now();
+        let _held: Vec<_> = (0..2)
+            .map(|_| admit(&admission, SCHOOL, now).expect("room"))
+            .collect();
+        assert_eq!(admit(&admission, SCHOOL, now).err(), Some(Refused::Address));
+        let mapped = admit(&admission, "::ffff:192.0.2.7", now);
+        assert_eq!(mapped.err(), Some(Refused::Address));
+        assert!(admit(&admission, "192.0.2.8", now).is_ok());
+        let _held: Vec<_> = (1..=2)
+            .map(|n| admit(&admission, &format!("2001:db8::{n}"), now).expect("room"))
+            .collect();
+        let neighbour = admit(&admission, "2001:db8::3", now);
+        assert_eq!(neighbour.err(), Some(Refused::Address), "one /64");
+        for _ in 0..5 {
+            std::mem::forget(admit(&admission, "127.0.0.1", now).expect("the machine itself"));
+        }
+    }
+
+    #[test]
+    fn the_rate_allows_a_burst_and_recovers() {
+        let admission = Admission::new(Limits {
+            connections: 0,
+            connections_per_address: 0,
+            rate_per_address: 3,
+        });
+        let start = Instant::now();
+        for _ in 0..30 {
+            admit(&admission, SCHOOL, start).expect("burst");
+        }
+        assert_eq!(admit(&admission, SCHOOL, start).err(), Some(Refused::Rate));
+        let later = start + Duration::from_secs(1);
+        for _ in 0..3 {
+            admit(&admission, SCHOOL, later).expect("earned again");
+        }
+        assert_eq!(admit(&admission, SCHOOL, later).err(), Some(Refused::Rate));
+    }
+
+    #[test]
+    fn answers_state_their_own_length() {
+        for refused in [Refused::Full, Refused::Address, Refused::Rate] {
+            let answer = std::str::from_utf8(refused.answer()).expect("ASCII");
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+            let stated = format!("Content-Length: {}", body.len());
+            assert!(head.contains(&stated), "{refused:?}");
+        }
+    }
+}

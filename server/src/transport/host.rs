@@ -1,0 +1,120 @@
+//! The port between sockets and the shard they live on.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming as RequestBody;
+use klokke_protocol::Codec;
+
+use super::Link;
+
+/// A connection's place on its shard. The generation makes a place used again another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    /// Index in the shard's slab.
+    pub slot: u32,
+    /// How often the slot was used before, wrapping.
+    pub generation: u32,
+}
+
+/// By which door a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// A WebSocket.
+    WebSocket,
+    /// A never-ending HTTP response; commands come by the emulation uplink.
+    HttpStream,
+    /// Server-sent events; commands come by the emulation uplink.
+    Sse,
+}
+
+impl Door {
+    /// The name used in metrics and in requests to back ends.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::HttpStream => "http_stream",
+            Self::Sse => "sse",
+        }
+    }
+}
+
+/// What is known of a connection when it opens.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// By which door.
+    pub door: Door,
+    /// How it writes its messages.
+    pub codec: Codec,
+    /// The other end's address.
+    pub peer: IpAddr,
+    /// The client wants native WebSocket pings in place of the protocol's own.
+    pub native_ping: bool,
+    /// The request's header fields.
+    pub headers: HeaderMap,
+}
+
+/// Why a connection ended, as its socket saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The client closed it.
+    Client,
+    /// The socket broke.
+    Broken,
+    /// The client broke the framing rules and was told so with this WebSocket close code.
+    Framing(u16),
+    /// The client did not read what it was sent.
+    Slow,
+}
+
+/// What became of a message that came by the emulation uplink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uplink {
+    /// Handed on, or there is no such session: the sender must not learn which.
+    Accepted,
+    /// The session's node is not in the cluster.
+    UnknownNode,
+    /// Its shard cannot take it now.
+    Busy,
+}
+
+/// A future on the shard's own thread.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// The shard, as sockets see it. All calls come from the shard's thread.
+pub trait Host: 'static {
+    /// Whether another connection would be taken; asked before a client is told yes.
+    fn has_room(&self) -> bool;
+
+    /// A connection opened. `None` when no more are taken (drain, memory): the client gets 503.
+    fn open(&self, opening: &Opening, link: &Rc<Link>) -> Option<ConnectionId>;
+
+    /// A whole frame came in. Ids of connections that are gone are ignored.
+    fn receive(&self, id: ConnectionId, frame: Bytes);
+
+    /// A native pong came in.
+    fn pong(&self, id: ConnectionId);
+
+    /// The socket is gone or going; called once, and not after the shard itself let go of it.
+    fn closed(&self, id: ConnectionId, cause: Cause);
+
+    /// Hands commands of an emulated connection to the shard and node that own it.
+    fn uplink<'a>(
+        &'a self,
+        session: &'a str,
+        node: &'a str,
+        frame: Bytes,
+    ) -> LocalFuture<'a, Uplink>;
+
+    /// Answers any request that is not for this room.
+    fn edge(
+        &self,
+        request: Request<RequestBody>,
+        peer: IpAddr,
+    ) -> LocalFuture<'_, Response<axum::body::Body>>;
+}

@@ -1,0 +1,194 @@
+//! Open ports: accepting, admitting, and handing sockets to shards.
+//!
+//! One thread accepts for the whole node. It never reads from a socket it hands over, and a socket
+//! it refuses gets a short answer and a short time, both bounded.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::admission::{Admission, Refused};
+use super::serve::Incoming;
+use super::tls::Certificate;
+
+/// Connections the kernel may hold ready for us. A reconnecting city comes faster than one thread
+/// accepts; the kernel cuts this to its own `somaxconn`.
+const BACKLOG: i32 = 8192;
+/// Pause when the process is out of file handles: closing connections give some back.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How often certificate files are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
+/// Refused connections being told so at once; above that they are just closed.
+const REFUSALS_MAX: usize = 256;
+/// Time a refused connection has to send its request and read our answer.
+const REFUSAL_GRACE: Duration = Duration::from_secs(1);
+
+/// Where accepted sockets go: the shards.
+pub trait Intake: Send + Sync + 'static {
+    /// Takes a socket over, or gives it back when no shard can.
+    ///
+    /// # Errors
+    /// The socket, to be refused as on a full server.
+    fn take(&self, incoming: Incoming) -> Result<(), Incoming>;
+
+    /// A connection was refused.
+    fn refused(&self, why: Refused);
+
+    /// Accepting failed; file handles or memory are short.
+    fn exhausted(&self);
+}
+
+/// An open port.
+pub struct Listener {
+    socket: std::net::TcpListener,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Listener {
+    /// Opens a port.
+    ///
+    /// # Errors
+    /// What the system says: address in use, no right, no such address.
+    pub fn bind(address: SocketAddr, certificate: Option<Arc<Certificate>>) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if let SocketAddr::V6(v6) = address {
+            socket.set_only_v6(!v6.ip().is_unspecified())?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: socket.into(),
+            certificate,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until `stop` becomes true, then closes the port.
+    ///
+    /// # Errors
+    /// When the port cannot be waited on.
+    pub async fn run(
+        self,
+        admission: Arc<Admission>,
+        intake: Arc<dyn Intake>,
+        mut stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let socket = TcpListener::from_std(self.socket)?;
+        let door = Door {
+            admission,
+            intake,
+            certificate: self.certificate,
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+        };
+        let mut look = tokio::time::interval(CERTIFICATE_INTERVAL);
+        loop {
+            tokio::select! {
+                accepted = socket.accept() => door.receive(accepted).await,
+                _ = look.tick() => door.look_at_certificate(),
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What accepting needs.
+struct Door {
+    admission: Arc<Admission>,
+    intake: Arc<dyn Intake>,
+    certificate: Option<Arc<Certificate>>,
+    refusals: Arc<Semaphore>,
+}
+
+impl Door {
+    async fn receive(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, peer)) => self.admit(stream, peer),
+            // The client gave up before we came to it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections, pausing");
+                self.intake.exhausted();
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let permit = match self.admission.admit(peer.ip(), Instant::now()) {
+            Ok(permit) => permit,
+            Err(why) => return self.refuse(stream, why),
+        };
+        // Fails only on a socket that is gone already, as its shard will find out.
+        let _ = stream.set_nodelay(true);
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let incoming = Incoming {
+            stream,
+            peer,
+            permit,
+            tls: self.certificate.as_ref().map(|it| it.config()),
+        };
+        if let Err(incoming) = self.intake.take(incoming)
+            && let Ok(stream) = TcpStream::from_std(incoming.stream)
+        {
+            self.refuse(stream, Refused::Full);
+        }
+    }
+
+    fn refuse(&self, stream: TcpStream, why: Refused) {
+        self.intake.refused(why);
+        if self.certificate.is_some() {
+            // Telling why would take the handshake that a full server cannot afford.
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            return;
+        };
+        tokio::spawn(async move {
+            // Whether the refusal is read is up to the client.
+            let _ = tokio::time::timeout(REFUSAL_GRACE, say_why(stream, why)).await;
+            drop(place);
+        });
+    }
+
+    fn look_at_certificate(&self) {
+        let Some(certificate) = &self.certificate else {
+            return;
+        };
+        match certificate.reload_if_changed() {
+            Ok(true) => tracing::info!("certificate reloaded"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "certificate not reloaded, former one stays"),
+        }
+    }
+}
+
+/// Answers a request that nobody will read. Reading it first keeps the kernel from resetting the
+/// connection over unread bytes before the answer is seen.
+async fn say_why(mut stream: TcpStream, why: Refused) -> io::Result<()> {
+    let mut request = [0; 1024];
+    if stream.read(&mut request).await? == 0 {
+        return Ok(());
+    }
+    stream.write_all(why.answer()).await?;
+    stream.shutdown().await?;
+    while stream.read(&mut request).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! One accepted socket, from its first byte until it is a WebSocket or closed.
+//!
+//! Every socket speaks HTTP/1 first. The machinery for that is freed the moment a WebSocket comes
+//! of it: what stays is the small task of [`super::websocket`].
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming as RequestBody;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::admission::Permit;
+use super::body::ReplyBody;
+use super::emulation;
+use super::handshake::{Refusal, negotiate};
+use super::host::{Door, Host, Opening};
+use super::link::Link;
+use super::origin::Origins;
+use super::socket::{Socket, TlsSocket};
+use super::websocket::WebSocket;
+
+/// Header fields of one request. Browsers send about 20, proxies add some.
+const HEADERS_MAX: usize = 100;
+/// Bytes of one request's head, and of hyper's buffers.
+const HEAD_MAX_BYTES: usize = 16 * 1024;
+/// How long a kept-alive HTTP connection may rest between requests: longer than the minute after
+/// which proxies let go of theirs.
+const IDLE_MAX: Duration = Duration::from_secs(75);
+
+/// What the sockets of a node are served with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest frame or body of a client, in bytes.
+    pub frame_max_bytes: usize,
+    /// Bytes that may wait for one slow client.
+    pub queue_max_bytes: usize,
+    /// Time from accept to the first whole request.
+    pub handshake_timeout: Duration,
+    /// From which pages browsers may connect.
+    pub origins: Origins,
+    /// Whether `/connection/http_stream` is served.
+    pub http_stream: bool,
+    /// Whether `/connection/sse` is served.
+    pub sse: bool,
+}
+
+impl Default for Settings {
+    /// 64 KiB frames, 1 MiB queue, 10 s for the handshake, WebSocket only.
+    fn default() -> Self {
+        Self {
+            frame_max_bytes: 64 * 1024,
+            queue_max_bytes: 1024 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            origins: Origins::default(),
+            http_stream: false,
+            sse: false,
+        }
+    }
+}
+
+/// A socket just accepted and admitted.
+pub struct Incoming {
+    /// The socket, non-blocking.
+    pub stream: std::net::TcpStream,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Its place; given back when the connection is over.
+    pub permit: Permit,
+    /// Its certificate, when its port speaks TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// What all requests of one connection share.
+pub(super) struct Connection<H: Host> {
+    pub(super) host: Rc<H>,
+    pub(super) settings: Rc<Settings>,
+    pub(super) peer: SocketAddr,
+    /// Set when an answer was "switching protocols".
+    upgrade: RefCell<Option<Opening>>,
+    /// Whether any request came yet.
+    spoken: Cell<bool>,
+}
+
+/// Serves one socket to its end, or until its own task took it over. `drain` turning true lets
+/// answers under way finish and takes no more requests.
+pub async fn serve<H: Host>(
+    incoming: Incoming,
+    host: Rc<H>,
+    settings: Rc<Settings>,
+    drain: watch::Receiver<bool>,
+) {
+    let Incoming {
+        stream,
+        peer,
+        permit,
+        tls,
+    } = incoming;
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
+    let connection = Rc::new(Connection {
+        host,
+        settings,
+        peer,
+        upgrade: RefCell::new(None),
+        spoken: Cell::new(false),
+    });
+    match tls {
+        None => {
+            if let Some((stream, early)) = speak_http(stream, &connection, drain).await {
+                become_websocket(Socket::Plain(stream), &early, &connection, permit);
+            }
+        }
+        Some(config) => {
+            let accept = TlsAcceptor::from(config).accept(stream);
+            let timeout = connection.settings.handshake_timeout;
+            let Ok(Ok(stream)) = tokio::time::timeout(timeout, accept).await else {
+                return;
+            };
+            let stream = Box::pin(speak_http(stream, &connection, drain)).await;
+            if let Some((stream, early)) = stream {
+                let (stream, session) = stream.into_inner();
+                let socket = Socket::Tls(Box::new(TlsSocket::new(stream, session)));
+                become_websocket(socket, &early, &connection, permit);
+            }
+        }
+    }
+}
+
+/// Answers requests. Gives the stream and what was read beyond the handshake when it became a
+/// WebSocket.
+async fn speak_http<H: Host, S>(
+    stream: S,
+    connection: &Rc<Connection<H>>,
+    mut drain: watch::Receiver<bool>,
+) -> Option<(S, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| {
+        let connection = Rc::clone(connection);
+        Box::pin(async move { Ok::<_, Infallible>(answer(request, &connection).await) })
+    });
+    let mut http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_MAX)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut patience = pin!(tokio::time::sleep(connection.settings.handshake_timeout));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            done = poll_fn(|cx| http.poll_without_shutdown(cx)) => {
+                // A broken request was answered with 400 by hyper; a broken socket needs nothing.
+                done.ok()?;
+                break;
+            }
+            () = &mut patience, if !connection.spoken.get() => return None,
+            _ = drain.wait_for(|drain| *drain), if !draining => {
+                draining = true;
+                std::pin::Pin::new(&mut http).graceful_shutdown();
+            }
+        }
+    }
+    let parts = http.into_parts();
+    let mut stream = parts.io.into_inner();
+    if connection.upgrade.borrow().is_some() {
+        return Some((stream, parts.read_buf));
+    }
+    // Best effort: the answer is sent, the rest is courtesy.
+    let _ = stream.shutdown().await;
+    None
+}
+
+fn become_websocket<H: Host>(
+    socket: Socket,
+    early: &[u8],
+    connection: &Connection<H>,
+    permit: Permit,
+) {
+    let Some(opening) = connection.upgrade.take() else {
+        return;
+    };
+    let settings = &connection.settings;
+    let link = Rc::new(Link::to_socket(socket, settings.queue_max_bytes));
+    let Some(id) = connection.host.open(&opening, &link) else {
+        return;
+    };
+    let host = Rc::clone(&connection.host);
+    let task = WebSocket::new(host, link, id, early, permit, settings.frame_max_bytes);
+    tokio::task::spawn_local(task);
+}
+
+async fn answer<H: Host>(
+    request: Request<RequestBody>,
+    connection: &Rc<Connection<H>>,
+) -> Response<ReplyBody<H>> {
+    connection.spoken.set(true);
+    match request.uri().path() {
+        "/connection/websocket" => upgrade(request, connection),
+        "/connection/http_stream" if connection.settings.http_stream => {
+            emulation::open(request, connection, Door::HttpStream).await
+        }
+        "/connection/sse" if connection.settings.sse => {
+            emulation::open(request, connection, Door::Sse).await
+        }
+        "/emulation" if connection.settings.http_stream || connection.settings.sse => {
+            emulation::uplink(request, connection).await
+        }
+        _ => {
+            let peer = connection.peer.ip();
+            let response = connection.host.edge(request, peer).await;
+            response.map(ReplyBody::Edge)
+        }
+    }
+}
+
+fn upgrade<H: Host>(
+    request: Request<RequestBody>,
+    connection: &Connection<H>,
+) -> Response<ReplyBody<H>> {
+    let (parts, _) = request.into_parts();
+    let agreement = match negotiate(&parts, &connection.settings.origins) {
+        Ok(_) if !connection.host.has_room() => {
+            return refuse(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no more connections are taken",
+            ));
+        }
+        Ok(agreement) => agreement,
+        Err(refusal) => return refuse(refusal),
+    };
+    let opening = Opening {
+        door: Door::WebSocket,
+        codec: agreement.codec,
+        peer: connection.peer.ip(),
+        native_ping: agreement.native_ping,
+        headers: parts.headers,
+    };
+    let mut response = Response::new(ReplyBody::Whole(None));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = agreement.headers;
+    *connection.upgrade.borrow_mut() = Some(opening);
+    response
+}
+
+/// An answer that says what was wrong.
+pub(super) fn refuse<H: Host>(refusal: Refusal) -> Response<ReplyBody<H>> {
+    let body = ReplyBody::Whole(Some(Bytes::from_static(refusal.text.as_bytes())));
+    let mut response = Response::new(body);
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static(Method::GET.as_str()));
+    }
+    if let Some((name, value)) = refusal.header {
+        headers.insert(name, value);
+    }
+    response
+}

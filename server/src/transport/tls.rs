@@ -1,0 +1,125 @@
+//! The certificate of a listener: read from files, and read again when they change.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Where a certificate lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain in PEM, the server's own certificate first.
+    pub chain: PathBuf,
+    /// The private key in PEM.
+    pub key: PathBuf,
+}
+
+/// Why a certificate could not be used. The former one stays in use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// A file cannot be read, or holds no PEM of its kind.
+    #[error("{} is not readable PEM", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What reading it said.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The chain file holds no certificate.
+    #[error("{} holds no certificate", .0.display())]
+    Empty(PathBuf),
+    /// Key and certificate do not belong together, or are of a kind we cannot use.
+    #[error("certificate and key cannot be used")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// A certificate in use.
+pub struct Certificate {
+    files: CertificateFiles,
+    config: ArcSwap<ServerConfig>,
+    modified: Mutex<Option<SystemTime>>,
+}
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn load(files: CertificateFiles) -> Result<Self, CertificateError> {
+        let modified = last_modified(&files);
+        let config = read(&files)?;
+        Ok(Self {
+            files,
+            config: ArcSwap::from(config),
+            modified: Mutex::new(modified),
+        })
+    }
+
+    /// What a new connection is served with.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// Reads the files again. Open connections keep what they have.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; the certificate in use stays.
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        let modified = last_modified(&self.files);
+        self.config.store(read(&self.files)?);
+        *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modified;
+        Ok(())
+    }
+
+    /// Reads the files again if they changed since; says whether they did.
+    ///
+    /// # Errors
+    /// [`CertificateError`]; the certificate in use stays.
+    pub fn reload_if_changed(&self) -> Result<bool, CertificateError> {
+        let known = *self.modified.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_modified(&self.files) == known {
+            return Ok(false);
+        }
+        self.reload()?;
+        Ok(true)
+    }
+}
+
+fn last_modified(files: &CertificateFiles) -> Option<SystemTime> {
+    let of = |path: &Path| {
+        std::fs::metadata(path)
+            .and_then(|meta| meta.modified())
+            .ok()
+    };
+    of(&files.chain).max(of(&files.key))
+}
+
+fn read(files: &CertificateFiles) -> Result<Arc<ServerConfig>, CertificateError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| CertificateError::Unreadable { path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(&files.chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unreadable(&files.chain))?;
+    if chain.is_empty() {
+        return Err(CertificateError::Empty(files.chain.clone()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Tickets let a phone that comes back skip the costly half of the handshake, and cost the
+    // server no memory.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    Ok(Arc::new(config))
+}
