@@ -18,8 +18,6 @@ pub mod listener;
 mod origin;
 mod serve;
 mod socket;
-#[cfg(test)]
-mod tests;
 pub mod tls;
 mod websocket;
 
