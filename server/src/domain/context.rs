@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::error;
 use crate::ledger::{Actor, Refusal, View};
 use crate::people::rights::{Action, Reach, permit};
-use crate::people::{Assurance, Entitlement, Profile, ProfileId, Roster, SubjectId, day};
+use crate::people::{Assurance, Entitlement, ObjectId, Profile, ProfileId, Roster, SubjectId, day};
 
 /// Through which door a call came, for the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +141,12 @@ impl<'a, 'v> Context<'a, 'v> {
     #[must_use]
     pub const fn today(&self) -> Date {
         self.today
+    }
+
+    /// Whether a profile belongs to the unit of this ledger.
+    #[must_use]
+    pub fn is_own_unit(&self, id: &ProfileId) -> bool {
+        id.unit().as_str() == self.view.ledger().as_str()
     }
 
     /// Whether the session is stepped up now.

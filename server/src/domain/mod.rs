@@ -18,9 +18,14 @@ pub mod error;
 pub mod notifications;
 mod operation;
 pub mod page;
+pub mod posts;
 pub mod registry;
+pub mod sessions;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 pub mod threads;
+pub mod units;
 
 pub use context::{Caller, Context, Door};
 pub use dispatch::{Answer, Domain, OperationError, OutboxDoor, Request};

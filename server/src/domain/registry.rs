@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use hashbrown::HashMap;
 
 use super::Declared;
-use super::threads;
+use super::{notifications, posts, sessions, threads, units};
 
 static OPERATIONS: &[Declared] = &[
     Declared::of::<threads::Create>(),
@@ -22,6 +22,28 @@ static OPERATIONS: &[Declared] = &[
     Declared::of::<threads::Edit>(),
     Declared::of::<threads::Withdraw>(),
     Declared::of::<threads::MessageList>(),
+    Declared::of::<posts::Publish>(),
+    Declared::of::<posts::Edit>(),
+    Declared::of::<posts::Withdraw>(),
+    Declared::of::<posts::Comment>(),
+    Declared::of::<posts::See>(),
+    Declared::of::<posts::List>(),
+    Declared::of::<posts::PublishDue>(),
+    Declared::of::<notifications::Create>(),
+    Declared::of::<notifications::List>(),
+    Declared::of::<notifications::Dismiss>(),
+    Declared::of::<units::AddMember>(),
+    Declared::of::<units::RemoveMember>(),
+    Declared::of::<units::EndRelation>(),
+    Declared::of::<units::SetInbox>(),
+    Declared::of::<units::Block>(),
+    Declared::of::<units::Unblock>(),
+    Declared::of::<units::InheritBlock>(),
+    Declared::of::<sessions::Start>(),
+    Declared::of::<sessions::StepUp>(),
+    Declared::of::<sessions::BadgeGet>(),
+    Declared::of::<sessions::BadgeRecount>(),
+    Declared::of::<sessions::AccessList>(),
 ];
 
 /// Every operation, by area.

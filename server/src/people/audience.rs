@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PortalRole, UserKind};
+pub use crate::hub::{Lens, Measure};
 pub use crate::ledger::Audience;
 
 /// How long a fresh authentication opens sensitive content, in milliseconds. Twenty minutes: long enough to read and
@@ -98,15 +99,6 @@ impl Assurance {
     pub const fn is_fresh(self, now_ms: u64) -> bool {
         now_ms < self.full_until_ms()
     }
-}
-
-/// How one subscriber sees one channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Lens {
-    /// As which kinds they look.
-    pub audience: Audience,
-    /// Until when sensitive content shows in full, in milliseconds since 1970; 0 means never.
-    pub full_until_ms: u64,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one way out for content: whatever the door, what leaves the server has passed through here.
 //!
-//! Live fan-out asks [`measure`] once per class of subscriber; pages, lists, history and recovery ask
+//! Live fan-out asks the lens ([`measure`]) once per class of subscriber; pages, lists, history and recovery ask
 //! [`disclose`], which also gives the present content in place of what was edited or withdrawn since, and
 //! the present name in place of one that has become protected.
 
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Audience, Lens, ObjectId, ProfileId, Roster, SubjectId};
+use super::{Audience, Lens, Measure, ObjectId, ProfileId, Roster, SubjectId};
 use crate::ledger::Content;
 
 /// Who looks, and how.
@@ -23,17 +23,6 @@ pub struct Viewer {
     pub lens: Lens,
     /// The moment, in milliseconds since 1970.
     pub now_ms: u64,
-}
-
-/// How much of a piece of content a viewer gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Measure {
-    /// All of it.
-    Full,
-    /// A signal that there is something, and that a step-up opens it.
-    Bare,
-    /// Nothing: it is not meant for them.
-    Hidden,
 }
 
 /// What a viewer gets.
@@ -58,16 +47,10 @@ impl Disclosure {
     }
 }
 
-/// The rule itself: the audience decides whether, the lens how much.
+/// The rule itself: the audience decides whether, the lens how much. Live fan-out applies the same function of the lens.
 #[must_use]
-pub fn measure(lens: Lens, audience: Audience, sensitive: bool, now_ms: u64) -> Measure {
-    if !audience.meets(lens.audience) {
-        Measure::Hidden
-    } else if sensitive && now_ms >= lens.full_until_ms {
-        Measure::Bare
-    } else {
-        Measure::Full
-    }
+pub const fn measure(lens: Lens, audience: Audience, sensitive: bool, now_ms: u64) -> Measure {
+    lens.measure(crate::hub::Audience(audience.0), sensitive, now_ms)
 }
 
 /// What is true now of the thing an entry speaks of: the part of its record that this room understands. Records that

@@ -45,7 +45,7 @@ pub fn entitlements(
         .map(|(channel, audience)| Entitlement {
             channel,
             lens: Lens {
-                audience,
+                audience: crate::hub::Audience(audience.0),
                 full_until_ms,
             },
         })

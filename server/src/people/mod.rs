@@ -16,27 +16,30 @@
 
 pub mod access_log;
 mod audience;
+mod change;
 pub mod day;
 mod disclose;
 mod entitle;
 mod id;
 mod kind;
+mod recall;
 pub mod record;
 pub mod rights;
 mod roster;
 
 pub use audience::{
-    Assurance, AssuranceLevel, Audience, Lens, STEP_UP_MS, audience_of, audience_of_portals,
+    Assurance, AssuranceLevel, Audience, Lens, Measure, STEP_UP_MS, audience_of,
+    audience_of_portals,
 };
-pub use disclose::{
-    Disclosure, Measure, PersonRef, Present, Subject, Viewer, disclose, measure, renewed,
-};
+pub use change::{ChangePeople, stage};
+pub use disclose::{Disclosure, PersonRef, Present, Subject, Viewer, disclose, measure, renewed};
 pub use entitle::{Entitlement, entitlements};
 pub use id::{GroupId, IdError, InboxId, ObjectId, PersonId, ProfileId, SubjectId, UnitCode};
 pub use kind::{
     AdministratorScope, Duty, GroupKind, MembershipKind, PortalRole, RelationKind, Role, UnitKind,
     UserKind,
 };
+pub use recall::{RECALL_MAX, Recalled, Shown, recall};
 pub use record::Profile;
 pub(crate) use roster::channel;
 pub use roster::{Change, Roster};

@@ -1,0 +1,162 @@
+//! Posts as people get them, how they are said and changed, and who sees a place.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::PostId;
+use super::record::{Important, Place, Post, post_key};
+use crate::domain::{Context, error};
+use crate::ledger::{Audience, Content, Refusal};
+use crate::people::{PersonRef, Present, ProfileId, Roster, audience_of};
+
+/// A post.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PostView {
+    /// Its id.
+    pub id: PostId,
+    /// Where it stands.
+    pub place: Place,
+    /// Who wrote it.
+    pub by: PersonRef,
+    /// Its title; absent when withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Its words; absent when withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The days on which it is important.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub important: Option<Important>,
+    /// When it came or comes out, in milliseconds since 1970.
+    pub publish_ms: u64,
+    /// When it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_ms: Option<u64>,
+    /// Whether it is out.
+    pub published: bool,
+    /// Whether comments are open.
+    pub comments_open: bool,
+    /// How many comments it has.
+    pub comments: u32,
+    /// When it was last edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_ms: Option<u64>,
+    /// When it was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_ms: Option<u64>,
+    /// Whether the reader has not looked at it yet; only in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<bool>,
+    /// Counts its changes; also its ETag.
+    pub version: u64,
+}
+
+pub(super) fn view(roster: &Roster, post: &Post) -> PostView {
+    let shown = post.withdrawn_ms.is_none() && !post.expired;
+    PostView {
+        id: post.id.clone(),
+        place: post.place.clone(),
+        by: PersonRef::of(roster, &post.by),
+        title: shown.then(|| post.title.clone()),
+        body: shown.then(|| post.body.clone()),
+        important: post.important,
+        publish_ms: post.publish_ms,
+        expire_ms: post.expire_ms,
+        published: post.published,
+        comments_open: post.comments_open,
+        comments: post.comments,
+        edited_ms: post.edited_ms,
+        withdrawn_ms: post.withdrawn_ms,
+        unseen: None,
+        version: post.version,
+    }
+}
+
+/// Says the post in its channel, as it is now, once for all who see the place.
+pub(super) fn say(cx: &mut Context<'_, '_>, post: &Post) {
+    let payload = json!({ "type": "post", "post": view(cx.roster(), post) });
+    let content = Content {
+        full: payload.to_string().into(),
+        audience: post.audience(),
+        subject: Some(post_key(&post.id)),
+        ..Content::default()
+    };
+    cx.append([post.place.channel()], content);
+}
+
+/// Puts a changed post back; if it is out, readers are told, and older entries show it as it is now.
+pub(super) fn change(cx: &mut Context<'_, '_>, post: &mut Post) -> Result<(), Refusal> {
+    post.version += 1;
+    if post.published {
+        let full = json!({ "type": "post", "post": view(cx.roster(), post) });
+        post.present = Some(Present {
+            since_ms: cx.now_ms(),
+            full,
+            bare: None,
+        });
+        say(cx, post);
+    }
+    cx.put(&post_key(&post.id), post)
+}
+
+/// As which kinds a profile sees a place: its own, or, for a unit above its own, as its own unit has vouched. Nobody else
+/// learns that the place exists.
+pub(super) fn sees(
+    cx: &Context<'_, '_>,
+    id: &ProfileId,
+    place: &Place,
+) -> Result<Audience, Refusal> {
+    let not_found = || error::NOT_FOUND.refuse("");
+    let channel = place.channel();
+    if let Some(admitted) = cx
+        .caller()
+        .admitted
+        .iter()
+        .find(|entitlement| entitlement.channel == channel)
+    {
+        return Ok(Audience(admitted.lens.audience.0));
+    }
+    let own = cx.acting(id).map_err(|refusal| {
+        if cx.is_own_unit(id) {
+            refusal
+        } else {
+            not_found()
+        }
+    })?;
+    let inside = cx.roster().takes_part(own, cx.today())
+        && match place {
+            Place::Group(group) => cx.roster().groups_seen(own, cx.today()).contains(group),
+            Place::Unit(unit) => cx.roster().unit().is_some_and(|own| own.code == *unit),
+        };
+    if inside {
+        Ok(audience_of(&[own.kind]))
+    } else {
+        Err(not_found())
+    }
+}
+
+/// The post, if the profile sees it: it is out and meant for them, or it is their own.
+pub(super) async fn open(
+    cx: &Context<'_, '_>,
+    id: &PostId,
+    profile: &ProfileId,
+) -> Result<Post, Refusal> {
+    let not_found = || error::NOT_FOUND.refuse("");
+    let post: Post = cx.get(&post_key(id)).await?.ok_or_else(not_found)?;
+    if post.by == *profile && cx.acting(profile).is_ok() {
+        return Ok(post);
+    }
+    let seen = sees(cx, profile, &post.place);
+    // Who moderates the unit sees every post of it.
+    let moderates = || {
+        cx.permit(profile, crate::people::rights::Action::Moderate)
+            .is_ok()
+    };
+    match seen {
+        Ok(audience) if post.is_out() && post.audience().meets(audience) => Ok(post),
+        _ if moderates() => Ok(post),
+        Ok(_) => Err(not_found()),
+        Err(refusal) => Err(refusal),
+    }
+}

@@ -1,0 +1,57 @@
+//! `relation.end`: end what an adult is to a child in this unit. It stops new content the same moment and leaves a trail.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::error;
+use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::ledger::Refusal;
+use crate::people::record::PeopleRecord;
+use crate::people::rights::Action;
+use crate::people::{ObjectId, ProfileId, stage};
+
+/// See the file.
+pub struct EndRelation;
+
+/// What `relation.end` takes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The profile acted as.
+    pub profile: ProfileId,
+    /// The adult.
+    pub adult: ProfileId,
+    /// The child.
+    pub child: ProfileId,
+}
+
+impl Operation for EndRelation {
+    const DECLARATION: Declaration = Declaration {
+        name: "relation.end",
+        summary: "End the relation of an adult to a child; what is new stops at once.",
+        kind: Kind::Command,
+        rest: Some(Rest::new(Method::Delete, "/v1/relations/{adult}/{child}")),
+        rights: &[Action::ManageRelations],
+        errors: &[&error::NOT_FOUND, &error::NOT_ALLOWED],
+    };
+    type Input = Input;
+    type Output = Empty;
+
+    fn target(input: &Input) -> Target {
+        Target::unit(input.adult.unit())
+    }
+
+    fn acts_as(input: &Input) -> Option<&ProfileId> {
+        Some(&input.profile)
+    }
+
+    async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<Empty, Refusal> {
+        cx.permit(&input.profile, Action::ManageRelations)?;
+        let found = cx.roster().relation(&input.adult, &input.child).cloned();
+        let mut relation = found.ok_or_else(|| error::NOT_FOUND.refuse(""))?;
+        // The last day was yesterday: a relation still holds on its last day, and this one shall not hold any more today.
+        relation.until = Some(cx.today().yesterday().unwrap_or(cx.today()));
+        stage(cx, PeopleRecord::Relation(relation)).await?;
+        Ok(Empty {})
+    }
+}

@@ -1,0 +1,97 @@
+//! How records of people are changed: always through here, so that index keys and notices go with them.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::record::{Account, PeopleRecord, Person, account_index};
+use super::{Roster, channel};
+use crate::ledger::{Content, IndexKey, Job, RecordKey, Refusal, View};
+
+/// Stages one record of people in the unit's ledger.
+///
+/// A login is found from every unit through its index key. A person whose shown name changes is announced to the whole
+/// unit in the same commit, so that open screens stop showing the old name.
+///
+/// # Errors
+/// When the store fails.
+pub async fn stage(view: &mut View<'_, Roster>, record: PeopleRecord) -> Result<(), Refusal> {
+    let key = record.key();
+    match record {
+        PeopleRecord::Account(account) => put_account(view, &key, &account).await,
+        PeopleRecord::Person(person) => {
+            put_person(view, &key, person);
+            Ok(())
+        }
+        record => {
+            view.put_raw(&key, record.to_json().into());
+            Ok(())
+        }
+    }
+}
+
+async fn put_account(
+    view: &mut View<'_, Roster>,
+    key: &RecordKey,
+    account: &Account,
+) -> Result<(), Refusal> {
+    let index = IndexKey::new(&account_index(&account.subject));
+    view.put_indexed(key, account, vec![index]).await
+}
+
+fn put_person(view: &mut View<'_, Roster>, key: &RecordKey, mut person: Person) {
+    let known = view.state().person(&person.id);
+    let renamed = known.is_some_and(|known| known.shown_name() != person.shown_name());
+    person.shown_since_ms = known.map_or(0, |known| known.shown_since_ms);
+    if renamed {
+        person.shown_since_ms = view.now_ms();
+        announce(view, &person);
+    }
+    view.put_raw(key, PeopleRecord::Person(person).to_json().into());
+}
+
+fn announce(view: &mut View<'_, Roster>, person: &Person) {
+    let Some(unit) = view.state().unit() else {
+        return;
+    };
+    let unit = channel::unit(&unit.code);
+    let profiles = view
+        .state()
+        .profiles()
+        .filter(|profile| profile.person == person.id);
+    let name = person.shown_name();
+    let people: Vec<_> = profiles
+        .map(|profile| json!({ "profile": profile.id, "name": name }))
+        .collect();
+    if !people.is_empty() {
+        let payload = json!({ "type": "person.renamed", "people": people });
+        view.append(
+            [unit],
+            Content {
+                full: Bytes::from(payload.to_string()),
+                ..Content::default()
+            },
+        );
+    }
+}
+
+/// A job that stages records of people and takes others away; the import's unit of work.
+#[derive(Debug, Clone, Default)]
+pub struct ChangePeople {
+    /// Records to put.
+    pub put: Vec<PeopleRecord>,
+    /// Records to delete: logins, blocks and inboxes only; all else ends by its dates.
+    pub delete: Vec<RecordKey>,
+}
+
+#[async_trait::async_trait(?Send)]
+impl Job<Roster> for ChangePeople {
+    async fn run(&mut self, view: &mut View<'_, Roster>) -> Result<Bytes, Refusal> {
+        for key in &self.delete {
+            view.delete(key).await?;
+        }
+        for record in &self.put {
+            stage(view, record.clone()).await?;
+        }
+        Ok(Bytes::new())
+    }
+}
