@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::{ChannelName, Commit, IndexKey, LedgerId, RecordKey};
@@ -91,10 +90,28 @@ impl DerivedRows for Arc<dyn Store> {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Value {
+    seq: u64,
+    sum: u32,
+    len: usize,
+}
+
+impl Value {
+    fn of(seq: u64, bytes: &[u8]) -> Self {
+        Self {
+            seq,
+            sum: crc32c::crc32c(bytes),
+            len: bytes.len(),
+        }
+    }
+}
+
 /// What the rows of one ledger must be after a run of commits.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
-    records: HashMap<RecordKey, Option<(u64, Bytes)>>,
+    /// Commit, checksum and length of the value; `None` for a deleted record.
+    records: HashMap<RecordKey, Option<Value>>,
     index: HashMap<(IndexKey, RecordKey), bool>,
     channels: HashMap<ChannelName, Vec<EntryRow>>,
     keys: HashMap<(Arc<str>, Arc<str>), Remembered>,
@@ -104,7 +121,10 @@ impl Expected {
     /// Takes in the next commit.
     pub(crate) fn add(&mut self, commit: &Commit) {
         for change in &commit.records {
-            let value = change.value.clone().map(|value| (commit.seq, value));
+            let value = change
+                .value
+                .as_ref()
+                .map(|value| Value::of(commit.seq, value));
             self.records.insert(change.key.clone(), value);
             for key in &change.unindex {
                 self.index.insert((key.clone(), change.key.clone()), false);
@@ -139,37 +159,23 @@ impl Expected {
         }
     }
 
-    /// How many rows will be compared.
-    pub(crate) fn rows(&self) -> usize {
-        let entries: usize = self.channels.values().map(Vec::len).sum();
-        self.records.len() + self.index.len() + entries + self.keys.len()
-    }
-
-    /// Compares with what is there; the first difference of each kind and key is a finding.
-    /// Idempotency keys older than `forgotten_before_ms` may be gone.
-    pub(crate) async fn compare(
-        &self,
+    /// Compares the rows that no later commit changes, entries and idempotency keys, and forgets
+    /// them, so that a long run of commits needs little memory. Idempotency keys older than
+    /// `forgotten_before_ms` may be gone. Each channel and key gives at most one finding.
+    pub(crate) async fn settle(
+        &mut self,
         id: &LedgerId,
         rows: &dyn DerivedRows,
         forgotten_before_ms: u64,
     ) -> Vec<Damaged> {
         let mut found = Vec::new();
-        for (key, wanted) in &self.records {
-            note(
-                &mut found,
-                self.record(id, rows, key, wanted.as_ref()).await,
-            );
+        for (name, wanted) in std::mem::take(&mut self.channels) {
+            note(&mut found, channel(id, rows, &name, &wanted).await);
         }
-        for ((index, key), wanted) in &self.index {
-            note(&mut found, index_row(id, rows, index, key, *wanted).await);
-        }
-        for (name, wanted) in &self.channels {
-            note(&mut found, channel(id, rows, name, wanted).await);
-        }
-        for ((subject, key), wanted) in &self.keys {
+        for ((subject, key), wanted) in std::mem::take(&mut self.keys) {
             if wanted.time_ms >= forgotten_before_ms {
-                let there = rows.idempotent(id, subject, key).await;
-                let same = there.map(|there| there == Some(*wanted));
+                let there = rows.idempotent(id, &subject, &key).await;
+                let same = there.map(|there| there == Some(wanted));
                 note(
                     &mut found,
                     expect(id, wanted.seq, same, "an idempotency key is not kept"),
@@ -179,27 +185,45 @@ impl Expected {
         found
     }
 
-    async fn record(
-        &self,
+    /// Compares everything. Right only after the ledger's last commit: an earlier one may have
+    /// written what a later one changed.
+    pub(crate) async fn compare(
+        mut self,
         id: &LedgerId,
         rows: &dyn DerivedRows,
-        key: &RecordKey,
-        wanted: Option<&(u64, Bytes)>,
-    ) -> Result<(), StoreError> {
-        let there = rows.record(id, key).await?;
-        let same = match (&there, wanted) {
-            (None, None) => true,
-            (Some(there), Some((seq, value))) => there.seq == *seq && there.value == *value,
-            _ => false,
-        };
-        let seq = wanted.map_or(0, |(seq, _)| *seq);
-        expect(
-            id,
-            seq,
-            Ok(same),
-            "a record is not as its last commit left it",
-        )
+        forgotten_before_ms: u64,
+    ) -> Vec<Damaged> {
+        let mut found = self.settle(id, rows, forgotten_before_ms).await;
+        for (key, wanted) in &self.records {
+            note(&mut found, record(id, rows, key, *wanted).await);
+        }
+        for ((index, key), wanted) in &self.index {
+            note(&mut found, index_row(id, rows, index, key, *wanted).await);
+        }
+        found
     }
+
+    /// Whether some commit put this record.
+    pub(crate) fn knows(&self, key: &RecordKey) -> bool {
+        self.records.get(key).is_some_and(Option::is_some)
+    }
+}
+
+async fn record(
+    id: &LedgerId,
+    rows: &dyn DerivedRows,
+    key: &RecordKey,
+    wanted: Option<Value>,
+) -> Result<(), StoreError> {
+    let there = rows.record(id, key).await?;
+    let same = there.map(|there| Value::of(there.seq, &there.value)) == wanted;
+    let seq = wanted.map_or(0, |value| value.seq);
+    expect(
+        id,
+        seq,
+        Ok(same),
+        "a record is not as its last commit left it",
+    )
 }
 
 async fn index_row(

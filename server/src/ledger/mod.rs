@@ -66,6 +66,7 @@ mod codec;
 mod commit;
 pub(crate) mod derived;
 mod handle;
+pub mod inspect;
 mod job;
 mod name;
 mod outbox;

@@ -526,7 +526,8 @@ async fn trimming_leaves_an_anchor(store: &impl Store) {
         anchor,
         Anchor {
             seq: 4,
-            hash: commits[3].hash
+            hash: commits[3].hash,
+            forgotten_before_ms: 1_005
         }
     );
     let heads = store

@@ -156,10 +156,7 @@ impl Ledger {
         };
         Self {
             head,
-            anchor: Anchor {
-                seq: 0,
-                hash: CommitHash::GENESIS,
-            },
+            anchor: Anchor::NONE,
             commits: BTreeMap::new(),
             channels: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -228,9 +225,12 @@ impl Ledger {
             self.anchor = Anchor {
                 seq: to,
                 hash: last.hash,
+                ..self.anchor
             };
             self.commits.retain(|seq, _| *seq > to);
         }
+        let forgotten = &mut self.anchor.forgotten_before_ms;
+        *forgotten = (*forgotten).max(trim.forget_before_ms);
         self.keys
             .retain(|_, key| key.time_ms >= trim.forget_before_ms);
     }
@@ -260,11 +260,9 @@ impl Store for MemoryStore {
     }
 
     async fn anchor(&self, ledger: &LedgerId) -> Result<Anchor, StoreError> {
-        let none = Anchor {
-            seq: 0,
-            hash: CommitHash::GENESIS,
-        };
-        Ok(self.with(ledger, |ledger| ledger.anchor)?.unwrap_or(none))
+        Ok(self
+            .with(ledger, |ledger| ledger.anchor)?
+            .unwrap_or(Anchor::NONE))
     }
 
     async fn entries(

@@ -281,13 +281,24 @@ pub struct EntryRow {
     pub time_ms: u64,
 }
 
-/// Where the remaining commits of a trimmed ledger begin.
+impl Anchor {
+    /// Of a ledger from which nothing was removed.
+    pub const NONE: Self = Self {
+        seq: 0,
+        hash: CommitHash::GENESIS,
+        forgotten_before_ms: 0,
+    };
+}
+
+/// What retention removed of a ledger, and where the remaining commits begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
     /// The last commit removed; 0 when none was.
     pub seq: u64,
     /// Its hash; the chain goes on from it.
     pub hash: CommitHash,
+    /// Idempotency keys of calls older than this (milliseconds since 1970) may be forgotten.
+    pub forgotten_before_ms: u64,
 }
 
 /// The contract; see the module for the promises. Lists are paged: `after` is the last item of

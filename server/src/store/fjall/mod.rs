@@ -10,6 +10,8 @@
 //! tables have per block; commits have checksum, digest and hash chain. So a flipped bit is either
 //! refused by fjall, or found in the row, or found by the witness, or is in bytes nobody reads.
 
+#[cfg(test)]
+mod damage;
 mod files;
 mod keys;
 mod pool;
@@ -29,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::files::Files;
 use self::pool::ReaderPool;
-use self::reader::{CommitCache, NO_ANCHOR, Reader};
+use self::reader::{CommitCache, Reader};
 use self::status::Status;
 use self::trim::Portion;
 use self::writer::{Request, Writer};
@@ -223,7 +225,7 @@ impl Store for FjallStore {
     async fn anchor(&self, ledger: &LedgerId) -> Result<Anchor, StoreError> {
         let id = ledger.clone();
         let head = self.read(move |reader| reader.head(&id)).await?;
-        Ok(head.map_or(NO_ANCHOR, |(_, anchor)| anchor))
+        Ok(head.map_or(Anchor::NONE, |(_, anchor)| anchor))
     }
 
     async fn entries(

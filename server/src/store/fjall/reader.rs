@@ -12,7 +12,7 @@ use super::keys::{self, Parts, after_prefix};
 use super::rows::{
     ChannelValue, EntryValue, HeadValue, IndexValue, KeyValue, Kind, OutboxValue, RecordValue, open,
 };
-use crate::ledger::{Cache, ChannelName, CommitHash, IndexKey, LedgerId, RecordKey, SealedCommit};
+use crate::ledger::{Cache, ChannelName, IndexKey, LedgerId, RecordKey, SealedCommit};
 use crate::store::{
     Anchor, ChannelEntry, ChannelHead, Damaged, EntryRange, EntryRow, Head, Order, OutboxKey,
     Place, Record, Remembered, StoreError,
@@ -535,9 +535,3 @@ pub(super) fn engine(error: &fjall::Error) -> StoreError {
         }),
     }
 }
-
-/// What a ledger without commits has as anchor.
-pub(super) const NO_ANCHOR: Anchor = Anchor {
-    seq: 0,
-    hash: CommitHash::GENESIS,
-};

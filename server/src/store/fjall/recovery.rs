@@ -35,9 +35,6 @@ const FORMAT: &str = "klokke store, format 1\n";
 /// Commits checked at once.
 const PAGE: usize = 256;
 
-/// Expected rows compared at once; bounds memory at start.
-const ROWS_MAX: usize = 200_000;
-
 /// A store that is open and checked.
 pub(super) struct Opened {
     pub(super) files: Files,
@@ -75,8 +72,10 @@ pub(super) fn open(
     let file = path.join("witness");
     let (witness, lost) = if made {
         let testimony = testimony(&file, status);
-        let lost = check(&files, cache, status, &heads, &testimony.found);
-        (resume(&file, &testimony, &heads)?, lost)
+        let lost = testimony.as_ref().map_or_else(HashMap::new, |testimony| {
+            check(&files, cache, status, &heads, &testimony.found)
+        });
+        (resume(&file, testimony.as_ref(), &heads)?, lost)
     } else {
         (Witness::begin(&file, &Heads::new())?, HashMap::new())
     };
@@ -154,14 +153,14 @@ fn read_heads(files: &Files, cache: &CommitCache, status: &Status) -> Result<All
     read.map_err(|error| OpenError::Damaged(error.to_string().into()))
 }
 
-fn testimony(file: &Path, status: &Status) -> Testimony {
+fn testimony(file: &Path, status: &Status) -> Option<Testimony> {
     match witness::read(file) {
         Ok(testimony) => {
             if testimony.skipped > 0 {
                 let skipped = testimony.skipped;
                 tracing::warn!(skipped, "the witness has bytes that are no frame");
             }
-            testimony
+            Some(testimony)
         }
         Err(error) => {
             let what = format!("the witness cannot be read: {error}").into();
@@ -170,17 +169,21 @@ fn testimony(file: &Path, status: &Status) -> Testimony {
                 place: Place::Files,
                 what,
             });
-            Testimony::default()
+            None
         }
     }
 }
 
 /// Goes on with the witness file, or begins another one where it is no more.
-fn resume(file: &Path, testimony: &Testimony, heads: &AllHeads) -> std::io::Result<Witness> {
-    if testimony.frames > 0 || testimony.skipped == 0 && file.try_exists()? {
-        if let Ok(witness) = Witness::resume(file, testimony.frames) {
-            return Ok(witness);
-        }
+fn resume(
+    file: &Path,
+    testimony: Option<&Testimony>,
+    heads: &AllHeads,
+) -> std::io::Result<Witness> {
+    if let Some(testimony) = testimony
+        && let Ok(witness) = Witness::resume(file, testimony.frames)
+    {
+        return Ok(witness);
     }
     let heads = heads
         .iter()
@@ -235,6 +238,7 @@ fn check_ledger(
     let Some((head, anchor)) = head else {
         return Ok(());
     };
+    let forgotten = anchor.forgotten_before_ms;
     let mut after = witnessed.base.max(anchor.seq);
     let mut expected = Expected::default();
     if witnessed.seq == after && after > anchor.seq {
@@ -246,12 +250,23 @@ fn check_ledger(
             same(id, witnessed, after, sealed.hash)?;
             expected.add(&sealed.commit);
         }
-        // Comparing early is only right at the end: a later commit may change a row again.
-        if expected.rows() > ROWS_MAX && after < head.seq {
-            tracing::info!(ledger = %id, "many rows to compare at start");
-        }
+        // Reading the files directly never waits, so each comparison is ready at the first poll.
+        let found = expected
+            .settle(id, &Direct(reader), forgotten)
+            .now_or_never();
+        first(found.unwrap_or_default())?;
     }
-    compare(reader, id, &expected)
+    let found = expected
+        .compare(id, &Direct(reader), forgotten)
+        .now_or_never();
+    first(found.unwrap_or_default())
+}
+
+fn first(found: Vec<Damaged>) -> Result<(), StoreError> {
+    found
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |damaged| Err(StoreError::Damaged(damaged)))
 }
 
 fn same(
@@ -265,19 +280,6 @@ fn same(
         return Err(super::reader::at(id, seq, what));
     }
     Ok(())
-}
-
-fn compare(reader: &Reader<'_>, id: &LedgerId, expected: &Expected) -> Result<(), StoreError> {
-    // Reading the files directly never waits, so the comparison is ready at the first poll. What
-    // retention forgot is not told apart here; the newest commits' keys are young.
-    let found = expected
-        .compare(id, &Direct(reader), 0)
-        .now_or_never()
-        .unwrap_or_default();
-    match found.into_iter().next() {
-        Some(damaged) => Err(StoreError::Damaged(damaged)),
-        None => Ok(()),
-    }
 }
 
 /// The rows, read in this thread.

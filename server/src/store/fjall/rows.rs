@@ -35,6 +35,8 @@ pub(super) struct HeadValue {
     anchor_seq: u64,
     #[prost(bytes = "bytes", tag = "5")]
     anchor_hash: Bytes,
+    #[prost(uint64, tag = "6")]
+    forgotten_before_ms: u64,
 }
 
 /// Where the body of an entry is.
@@ -124,6 +126,7 @@ impl HeadValue {
             epoch: head.epoch.as_str().to_owned(),
             anchor_seq: anchor.seq,
             anchor_hash: Bytes::copy_from_slice(&anchor.hash.0),
+            forgotten_before_ms: anchor.forgotten_before_ms,
         }
     }
 
@@ -143,6 +146,7 @@ impl HeadValue {
             Anchor {
                 seq: self.anchor_seq,
                 hash: hash(&self.anchor_hash)?,
+                forgotten_before_ms: self.forgotten_before_ms,
             },
         ))
     }

@@ -39,6 +39,14 @@ impl Portion {
         let Some((head, anchor)) = reader.head(&trim.ledger)? else {
             return Ok(portion);
         };
+        // Noted before the first key goes, so that nobody misses a key that was forgotten.
+        let forgotten = anchor.forgotten_before_ms.max(trim.forget_before_ms);
+        if forgotten > anchor.forgotten_before_ms {
+            portion.anchor = Some(Anchor {
+                forgotten_before_ms: forgotten,
+                ..anchor
+            });
+        }
         for (name, to) in &trim.channels {
             let channel = reader.channel_head(&trim.ledger, name)?;
             let to = (*to).min(channel.top);
@@ -78,7 +86,11 @@ impl Portion {
                 .commits
                 .extend(gone.map(|seq| keys::commit(&trim.ledger, seq)));
             let hash = reader.commit(&trim.ledger, to)?.hash;
-            portion.anchor = Some(Anchor { seq: to, hash });
+            portion.anchor = Some(Anchor {
+                seq: to,
+                hash,
+                forgotten_before_ms: forgotten,
+            });
         }
         portion.more = to < wanted;
         Ok(portion)
@@ -89,7 +101,7 @@ impl Portion {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0 && self.channels.is_empty()
+        self.len() == 0 && self.channels.is_empty() && self.anchor.is_none()
     }
 
     /// Puts the removals into a batch; the ledger's head row is the writer's affair.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::files::Files;
 use super::keys;
-use super::reader::{NO_ANCHOR, at, engine};
+use super::reader::{at, engine};
 use super::rows::{Kind, OutboxValue, seal};
 use super::status::Status;
 use super::trim::Portion;
@@ -151,7 +151,7 @@ impl Writer {
             hash: last.hash,
             epoch: last.commit.epoch.clone(),
         };
-        let anchor = known.map_or(NO_ANCHOR, |(_, anchor)| anchor);
+        let anchor = known.map_or(Anchor::NONE, |(_, anchor)| anchor);
         self.files
             .put_head(&mut group.batch, &batch.ledger, &head, &anchor);
         group.heads.insert(batch.ledger.clone(), (head, anchor));
