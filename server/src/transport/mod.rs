@@ -18,6 +18,8 @@ pub mod listener;
 mod origin;
 mod serve;
 mod socket;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod websocket;
 
