@@ -63,12 +63,16 @@ mod actor;
 mod base;
 mod cache;
 mod codec;
+#[cfg(test)]
+mod codec_tests;
 mod commit;
 pub(crate) mod derived;
 mod handle;
 pub mod inspect;
 mod job;
 mod name;
+#[cfg(test)]
+mod oracle_tests;
 mod outbox;
 mod port;
 mod ring;
