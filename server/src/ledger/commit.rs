@@ -104,6 +104,12 @@ impl IdempotencyKey {
         )
     }
 
+    /// Whether a stored key is one of an outbox delivery.
+    #[must_use]
+    pub fn is_of_outbox(key: &str) -> bool {
+        key.starts_with("o/")
+    }
+
     fn marked(key: String, operation: &str, input: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(operation.len() as u64).to_le_bytes());

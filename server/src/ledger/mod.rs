@@ -75,6 +75,7 @@ mod name;
 mod oracle_tests;
 mod outbox;
 mod port;
+pub mod retention;
 mod ring;
 mod round;
 mod state;

@@ -11,7 +11,9 @@ use super::{
     Anchor, Batch, ChannelEntry, ChannelHead, CommitError, Damaged, EntryRange, EntryRow, Head,
     Order, OutboxEnd, OutboxKey, Place, Record, Remembered, Store, StoreError, Trim,
 };
-use crate::ledger::{ChannelName, Commit, CommitHash, IndexKey, LedgerId, RecordKey, SealedCommit};
+use crate::ledger::{
+    ChannelName, Commit, CommitHash, IdempotencyKey, IndexKey, LedgerId, RecordKey, SealedCommit,
+};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -231,8 +233,9 @@ impl Ledger {
         }
         let forgotten = &mut self.anchor.forgotten_before_ms;
         *forgotten = (*forgotten).max(trim.forget_before_ms);
-        self.keys
-            .retain(|_, key| key.time_ms >= trim.forget_before_ms);
+        self.keys.retain(|(_, key), value| {
+            value.time_ms >= trim.forget_before_ms || IdempotencyKey::is_of_outbox(key)
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys of the stored rows. Text parts that are not last are preceded by their length, so that no
 //! name can run into another; numbers are big endian, so that rows lie in order.
 
-use crate::ledger::{ChannelName, IndexKey, LedgerId, RecordKey};
+use crate::ledger::{ChannelName, IdempotencyKey, IndexKey, LedgerId, RecordKey};
 use crate::store::OutboxKey;
 
 /// Everything of one ledger in a keyspace begins with this.
@@ -55,6 +55,15 @@ pub(super) fn idempotency(id: &LedgerId, subject: &str, idempotency_key: &str) -
     key
 }
 
+/// Whether an idempotency key's row is of an outbox delivery.
+pub(super) fn is_of_outbox(key: &[u8]) -> bool {
+    let mut parts = Parts(key);
+    let subject = parts.ledger().and_then(|_| parts.long());
+    subject
+        .and_then(|_| parts.rest())
+        .is_some_and(IdempotencyKey::is_of_outbox)
+}
+
 pub(super) fn outbox(item: &OutboxKey) -> Vec<u8> {
     let mut key = commit(&item.source, item.seq);
     key.extend_from_slice(&item.n.to_be_bytes());
@@ -100,6 +109,11 @@ impl<'a> Parts<'a> {
 
     pub(super) fn rest(self) -> Option<&'a str> {
         std::str::from_utf8(self.0).ok()
+    }
+
+    fn long(&mut self) -> Option<&'a str> {
+        let (len, rest) = self.0.split_first_chunk::<2>()?;
+        self.text(usize::from(u16::from_be_bytes(*len)), rest)
     }
 
     fn short(&mut self) -> Option<&'a str> {

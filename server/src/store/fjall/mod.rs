@@ -13,6 +13,8 @@
 #[cfg(test)]
 mod damage;
 mod files;
+#[cfg(test)]
+mod full_disk;
 mod keys;
 mod pool;
 mod reader;

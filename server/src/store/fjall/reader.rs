@@ -377,7 +377,8 @@ impl<'a> Reader<'a> {
             .transpose()
     }
 
-    /// Keys of what is remembered of calls older than a time, at most `limit`.
+    /// Keys of what is remembered of callers' calls older than a time, at most `limit`. What came
+    /// from outboxes is remembered for good: nobody knows how late an item may come again.
     pub(super) fn keys_before(
         &self,
         id: &LedgerId,
@@ -391,7 +392,8 @@ impl<'a> Reader<'a> {
             let (key, value) = pair(row)?;
             let value: KeyValue =
                 open(Kind::Key, &key, &value).map_err(|what| derived(id, what))?;
-            if value.read().map_err(|what| derived(id, what))?.time_ms < before_ms {
+            let time_ms = value.read().map_err(|what| derived(id, what))?.time_ms;
+            if time_ms < before_ms && !keys::is_of_outbox(&key) {
                 found.push(key);
             }
             if found.len() >= limit {
