@@ -1,0 +1,1 @@
+"""What the Python suites share: the real server, tokens, and a forwarder that breaks."""
