@@ -30,7 +30,7 @@ pub(super) enum Message<S: State> {
         oneshot::Sender<Result<Reading, CallError>>,
     ),
     /// Look at the state.
-    Inspect(Box<dyn FnOnce(Result<&S, CallError>) + Send>),
+    Inspect(LookAt<S>),
     /// Answer a shard in order.
     Enter(usize, ChannelsOf<S>, EnterWith<S>),
     /// Retention removed entries up to these offsets.
@@ -40,6 +40,7 @@ pub(super) enum Message<S: State> {
 }
 
 pub(super) type Reply = oneshot::Sender<Result<Done, CallError>>;
+pub(super) type LookAt<S> = Box<dyn FnOnce(Result<&S, CallError>) + Send>;
 pub(super) type ChannelsOf<S> = Box<dyn FnOnce(&S) -> Vec<ChannelName> + Send>;
 pub(super) type EnterWith<S> =
     Box<dyn FnOnce(Result<Entered<'_, S>, CallError>) -> ShardAnswer + Send>;

@@ -26,10 +26,13 @@ pub(super) struct Base<S> {
     cached: RefCell<Cached>,
 }
 
+/// A subject with an idempotency key of theirs.
+pub(super) type SubjectKey = (Arc<str>, Arc<str>);
+
 struct Cached {
     records: Cache<RecordKey, Option<Record>>,
     heads: Cache<ChannelName, ChannelHead>,
-    keys: Cache<(Arc<str>, Arc<str>), Remembered>,
+    keys: Cache<SubjectKey, Remembered>,
 }
 
 impl<S: State> Base<S> {
@@ -39,11 +42,12 @@ impl<S: State> Base<S> {
         store: Arc<dyn Store>,
         unborn_epoch: Epoch,
     ) -> Result<Self, StoreError> {
-        let head = store.head(&ledger).await?.unwrap_or_else(|| Head {
+        let unborn = Head {
             seq: 0,
             hash: CommitHash::GENESIS,
             epoch: unborn_epoch,
-        });
+        };
+        let head = store.head(&ledger).await?.unwrap_or(unborn);
         let mut state = S::new(&ledger);
         if head.seq > 0 {
             for prefix in S::RESIDENT {
@@ -187,7 +191,7 @@ impl<S: State> Base<S> {
     }
 }
 
-fn remember(keys: &mut Cache<(Arc<str>, Arc<str>), Remembered>, commit: &Commit) {
+fn remember(keys: &mut Cache<SubjectKey, Remembered>, commit: &Commit) {
     if let Some(key) = &commit.idempotency {
         let pair = (Arc::clone(&commit.actor.subject), Arc::clone(&key.key));
         let (seq, fingerprint) = (commit.seq, key.fingerprint);

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use uuid::Uuid;
 
 use super::actor::{Context, Reply};
-use super::base::Base;
+use super::base::{Base, SubjectKey};
 use super::port::Delivery;
 use super::state::is_resident;
 use super::view::{Overlay, Staged, View};
@@ -44,7 +44,7 @@ pub(super) struct Round<S: State> {
     sealed: Vec<SealedCommit>,
     bytes: usize,
     /// Keys used in this round: fingerprint and place in `sealed`.
-    keys: HashMap<(Arc<str>, Arc<str>), ([u8; 16], usize)>,
+    keys: HashMap<SubjectKey, ([u8; 16], usize)>,
     calls: Vec<(Call<S>, Reply, Result<Made, CallError>)>,
     /// A resident record was changed: the next job must see it applied.
     ended: bool,

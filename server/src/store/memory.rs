@@ -199,15 +199,14 @@ impl Ledger {
             .rows
             .range(range.from..=range.to)
             .map(|(_, row)| row);
-        let found = match range.order {
+        match range.order {
             Order::Ascending => rows.take(range.limit).map(|row| self.entry(row)).collect(),
             Order::Descending => rows
                 .rev()
                 .take(range.limit)
                 .map(|row| self.entry(row))
                 .collect(),
-        };
-        found
+        }
     }
 
     fn trim(&mut self, trim: &Trim) {

@@ -262,7 +262,7 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() - 1]).expect("write");
         let torn = read(&path).expect("read");
         assert_eq!((torn.found[&a].seq, torn.found.get(&b)), (4, None));
-        let mut flipped = whole.clone();
+        let mut flipped = whole;
         flipped[MAGIC.len() + 20] ^= 4;
         std::fs::write(&path, &flipped).expect("write");
         let flipped = read(&path).expect("read");
