@@ -21,11 +21,13 @@ pub mod day;
 mod disclose;
 mod entitle;
 mod id;
+pub mod import;
 mod kind;
 mod recall;
 pub mod record;
 pub mod rights;
 mod roster;
+pub mod sample;
 
 pub use audience::{
     Assurance, AssuranceLevel, Audience, Lens, Measure, STEP_UP_MS, audience_of,

@@ -296,6 +296,34 @@ impl Roster {
         seen
     }
 
+    /// All records, each as it is stored.
+    #[must_use]
+    pub fn records(&self) -> Vec<PeopleRecord> {
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|(subject, person)| record::Account {
+                subject: subject.clone(),
+                person: person.clone(),
+            });
+        let mut all: Vec<PeopleRecord> =
+            self.unit.iter().cloned().map(PeopleRecord::Unit).collect();
+        all.extend(self.persons.values().cloned().map(PeopleRecord::Person));
+        all.extend(accounts.map(PeopleRecord::Account));
+        all.extend(self.profiles.values().cloned().map(PeopleRecord::Profile));
+        all.extend(self.relations.values().cloned().map(PeopleRecord::Relation));
+        all.extend(self.groups.values().cloned().map(PeopleRecord::Group));
+        all.extend(
+            self.memberships
+                .values()
+                .cloned()
+                .map(PeopleRecord::Membership),
+        );
+        all.extend(self.blocks.values().cloned().map(PeopleRecord::Block));
+        all.extend(self.inboxes.values().cloned().map(PeopleRecord::Inbox));
+        all
+    }
+
     /// Puts a record in, as at load.
     pub fn put(&mut self, record: PeopleRecord) {
         match record {

@@ -177,6 +177,7 @@ fn an_answer_to_a_group_goes_to_its_sender_alone() {
             world.refused(41, "message.send", send).await,
             "error.reply_to_sender"
         );
+        world.pass(1);
         let reply = json!({ "profile": p(41), "thread": thread, "text": "Vi kommer" });
         let first = world.ok(41, "message.reply", reply.clone()).await;
         let again = world.ok(41, "message.reply", reply).await;

@@ -1,0 +1,1 @@
+//! The import, from lines to ledgers.
