@@ -15,6 +15,8 @@ mod damage;
 mod files;
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod group_tests;
 mod keys;
 mod pool;
 mod reader;
@@ -136,6 +138,12 @@ impl FjallStore {
             trims: tokio::sync::Mutex::new(()),
             writer: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Flushes so far. Commits by flushes is how well group commit works.
+    #[must_use]
+    pub fn groups(&self) -> u64 {
+        self.status.groups()
     }
 
     async fn read<T: Send + 'static>(

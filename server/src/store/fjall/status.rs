@@ -1,5 +1,6 @@
 //! What all parts of the embedded store must know of its health.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
@@ -14,6 +15,7 @@ const FINDINGS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Status {
     inner: Mutex<Inner>,
+    groups: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,15 @@ struct Inner {
 impl Status {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more group was written and flushed.
+    pub(super) fn count_group(&self) {
+        self.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
     }
 
     /// From now on nothing is written.

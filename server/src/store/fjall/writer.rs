@@ -233,6 +233,7 @@ impl Writer {
             }
         };
         if error.is_none() {
+            self.status.count_group();
             let witnessed = committed.iter().filter_map(|ledger| {
                 let (head, _) = heads.get(ledger)?;
                 Some((ledger, head.seq, head.hash))
