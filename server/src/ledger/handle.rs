@@ -1,7 +1,7 @@
 //! [`Ledgers`]: the handle to all ledgers of this node, usable from any thread. It finds or starts
 //! the actor of a ledger and waits for its answer; it decides nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +71,9 @@ pub(super) struct Inner<S: State> {
     /// Mixed into the epochs of ledgers that have no commit yet.
     nonce: u128,
     closed: AtomicBool,
+    /// Actors that run; who waits for their end is told when it is the last.
+    actors: AtomicUsize,
+    ended: tokio::sync::Notify,
     table: Vec<Mutex<HashMap<LedgerId, mpsc::Sender<Message<S>>>>>,
 }
 
@@ -132,6 +135,8 @@ impl<S: State> Ledgers<S> {
                 idle_unload: setup.idle_unload,
                 nonce,
                 closed: AtomicBool::new(false),
+                actors: AtomicUsize::new(0),
+                ended: tokio::sync::Notify::new(),
                 table,
             }),
         }
@@ -244,6 +249,19 @@ impl<S: State> Ledgers<S> {
         }
     }
 
+    /// Closes, and waits until every actor has answered what waited and ended. The shards must go
+    /// on taking deliveries meanwhile; afterwards the store may be closed.
+    pub async fn drain(&self) {
+        self.close();
+        loop {
+            let ended = self.inner.ended.notified();
+            if self.inner.actors.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.inner.closed.load(Ordering::SeqCst)
     }
@@ -271,10 +289,14 @@ impl<S: State> Ledgers<S> {
     fn start(&self, ledger: &LedgerId) -> Result<mpsc::Sender<Message<S>>, CallError> {
         let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
         let (ledgers, id) = (self.clone(), ledger.clone());
+        let running = Running::new(&self.inner);
         let shard = ledger.hash32() as usize % self.inner.spawner.shards().max(1);
         let task = Box::new(
             move || -> futures_util::future::LocalBoxFuture<'static, ()> {
-                Box::pin(run_actor(ledgers, id, messages))
+                Box::pin(async move {
+                    let _running = running;
+                    run_actor(ledgers, id, messages).await;
+                })
             },
         );
         self.inner
@@ -320,6 +342,23 @@ impl<S: State> Ledgers<S> {
         let letter = |b: &u8| letters[usize::from(b & 31)] as char;
         let text: String = bytes.as_bytes()[..8].iter().map(letter).collect();
         text.into()
+    }
+}
+
+/// Counts an actor as long as it lives, however it ends.
+struct Running<S: State>(Arc<Inner<S>>);
+
+impl<S: State> Running<S> {
+    fn new(inner: &Arc<Inner<S>>) -> Self {
+        inner.actors.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl<S: State> Drop for Running<S> {
+    fn drop(&mut self) {
+        self.0.actors.fetch_sub(1, Ordering::SeqCst);
+        self.0.ended.notify_waiters();
     }
 }
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::derived::Expected;
-use super::{Commit, CommitHash, LedgerId, RecordKey, SealedCommit};
-use crate::store::{Damaged, Head, Place, Store, StoreError};
+use super::{Commit, CommitHash, IdempotencyKey, LedgerId, RecordKey, SealedCommit};
+use crate::store::{Damaged, Head, OutboxKey, Place, Store, StoreError};
 
 /// Commits, records and ledgers read at once.
 const PAGE: usize = 256;
@@ -119,6 +119,7 @@ async fn verify_commits(
             (seq, prev) = (seq + 1, sealed.hash);
             report.commits += 1;
             expected.add(&sealed.commit);
+            verify_outbox(store, &sealed.commit, report).await?;
         }
         if page.is_empty() {
             return Err(damaged(ledger, seq + 1, "the commit is missing"));
@@ -146,6 +147,50 @@ async fn verify_commits(
             .compare(ledger, store, anchor.forgotten_before_ms)
             .await,
     );
+    Ok(())
+}
+
+/// Every outbox item waits, was set aside, or has its receipt in the other ledger.
+async fn verify_outbox(
+    store: &Arc<dyn Store>,
+    commit: &Commit,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    for (item, n) in commit.outbox.iter().zip(0..) {
+        let key = IdempotencyKey::of_outbox(&commit.ledger, commit.seq, n, item);
+        let receipt = store
+            .idempotent(&item.to, &commit.actor.subject, &key.key)
+            .await?;
+        if receipt.is_some_and(|receipt| receipt.fingerprint == key.fingerprint) {
+            continue;
+        }
+        let item = OutboxKey {
+            source: commit.ledger.clone(),
+            seq: commit.seq,
+            n,
+        };
+        let before = OutboxKey {
+            n: n.wrapping_sub(1),
+            ..item.clone()
+        };
+        let before = if n == 0 {
+            OutboxKey {
+                seq: commit.seq - 1,
+                n: u32::MAX,
+                ..before
+            }
+        } else {
+            before
+        };
+        let pending = store
+            .outbox_pending(Some(&commit.ledger), Some(&before), 1)
+            .await?;
+        let refused = store.outbox_refused(Some(&before), 1).await?;
+        if pending.first() != Some(&item) && refused.first() != Some(&item) {
+            let error = damaged(&commit.ledger, commit.seq, "an outbox item is lost");
+            note(report, Some(&commit.ledger), error);
+        }
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use super::testing::{Bench, Got, run_local};
 use super::*;
 use crate::store::faulty::{Fault, FaultyStore};
 use crate::store::memory::MemoryStore;
-use crate::store::{EntryRange, Order, OutboxKey, Store};
+use crate::store::{EntryRange, Order, OutboxEnd, OutboxKey, Store};
 
 /// Adds to a record and says so, or refuses, or hands on to another ledger.
 #[derive(Debug, Clone)]
@@ -307,6 +307,44 @@ fn an_outbox_item_has_its_effect_exactly_once() {
             .map(|s| s.commit.entries[0].content.full.clone())
             .collect();
         assert_eq!(said, ["0", "1", "2", "3", "4"]);
+        assert_eq!(verify(&memory, None, &mut |_| {}).await.findings, []);
+        bench.ledgers.drain().await;
+        let late = Call::new("hand_on", Actor::default(), HandOn(9));
+        assert!(matches!(
+            bench.ledgers.call(&from, late).await,
+            Err(CallError::Closed)
+        ));
+    });
+}
+
+#[test]
+fn an_outbox_item_that_vanished_is_found() {
+    run_local(async {
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let mut chain = crate::store::conformance::Chain::new("G1");
+        let to = LedgerId::parse("G2").expect("ok");
+        let item = OutboxItem {
+            to,
+            operation: "say".into(),
+            input: Bytes::new(),
+        };
+        let batch = chain.batch(|_, commit| commit.outbox = vec![item.clone(), item]);
+        memory.commit(batch).await.expect("commit");
+        assert_eq!(
+            verify(&memory, None, &mut |_| {}).await.findings,
+            [],
+            "both wait"
+        );
+        let gone = OutboxKey {
+            source: chain.ledger.clone(),
+            seq: 1,
+            n: 0,
+        };
+        memory
+            .outbox_done(&gone, OutboxEnd::Done)
+            .await
+            .expect("noted without a delivery");
+        assert_eq!(verify(&memory, None, &mut |_| {}).await.findings.len(), 1);
     });
 }
 

@@ -138,7 +138,13 @@ impl<S: State> Round<S> {
         let outcome = run
             .map_err(|_| CallError::Closed)?
             .map_err(CallError::Refused)?;
-        if staged.is_empty() {
+        // A delivery from an outbox leaves a commit even if it changes nothing: the receipt by
+        // which `verify` sees that it arrived.
+        let receipt = call
+            .idempotency
+            .as_ref()
+            .is_some_and(|key| IdempotencyKey::is_of_outbox(&key.key));
+        if staged.is_empty() && !receipt {
             return Ok(Made::Nothing(outcome));
         }
         check(base, &staged)?;

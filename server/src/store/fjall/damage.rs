@@ -45,6 +45,7 @@ fn options() -> Options {
     Options {
         cache_bytes: 4 << 20,
         worker_threads: 1,
+        ..Options::default()
     }
 }
 

@@ -98,3 +98,44 @@ async fn what_was_acknowledged_is_there_without_a_close() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_checkpoint_shortens_the_witness_and_guards_what_came_since() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options {
+        checkpoint_batches: 100,
+        ..Options::default()
+    };
+    let store = FjallStore::open(folder.path(), &options).expect("opens");
+    let witness = folder.path().join("witness");
+    let mut longest = 0;
+    let mut n = 0;
+    loop {
+        write(&store, format!("C{n}")).await;
+        n += 1;
+        let length = std::fs::metadata(&witness).expect("there").len();
+        if length < longest {
+            break;
+        }
+        longest = length;
+        assert!(n < 2_000, "no checkpoint was made");
+    }
+    write(&store, "after".into()).await;
+    drop(store);
+    let store = FjallStore::open(folder.path(), &options).expect("opens");
+    assert_eq!(store.damage(), []);
+    let after = Chain::new("after").ledger;
+    assert_eq!(
+        store.head(&after).await.expect("read").expect("there").seq,
+        COMMITS as u64
+    );
+    let first = Chain::new("C0").ledger;
+    assert_eq!(
+        store
+            .commits_since(&first, 0, 999)
+            .await
+            .expect("read")
+            .len(),
+        COMMITS
+    );
+}

@@ -52,6 +52,9 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Threads that write tables and merge them.
     pub worker_threads: usize,
+    /// A checkpoint after so many acknowledged batches: what a start after a crash must check,
+    /// some 20 µs each.
+    pub checkpoint_batches: u64,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
         Self {
             cache_bytes: 64 << 20,
             worker_threads: 2,
+            checkpoint_batches: 200_000,
         }
     }
 }
@@ -123,6 +127,7 @@ impl FjallStore {
             lost: opened.lost,
             requests: requests.downgrade(),
             checkpointing: false,
+            checkpoint_batches: options.checkpoint_batches,
         };
         let thread = std::thread::Builder::new().name("store-write".into());
         let thread = thread.spawn(move || writer.run(waiting))?;

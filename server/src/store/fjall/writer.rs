@@ -28,10 +28,6 @@ pub(super) const QUEUE: usize = 4_096;
 const GROUP_REQUESTS_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// A checkpoint after so many witnessed frames: what a start after a crash must check (some 20 µs
-/// each).
-const CHECKPOINT_FRAMES: u64 = 200_000;
-
 /// How long a checkpoint may take before it is given up (the next one tries again).
 const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -57,6 +53,7 @@ pub(super) struct Writer {
     pub(super) lost: HashMap<LedgerId, Witnessed>,
     pub(super) requests: mpsc::WeakSender<Request>,
     pub(super) checkpointing: bool,
+    pub(super) checkpoint_batches: u64,
 }
 
 /// What one group will have changed when it is flushed.
@@ -269,7 +266,7 @@ impl Writer {
     }
 
     fn maybe_checkpoint(&mut self) {
-        if self.checkpointing || self.witness.frames() < CHECKPOINT_FRAMES {
+        if self.checkpointing || self.witness.frames() < self.checkpoint_batches {
             return;
         }
         self.checkpointing = true;
