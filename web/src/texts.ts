@@ -1,0 +1,67 @@
+// Every word the page shows, by key: Danish first, English beside it.
+
+const TEXTS = {
+  'app.intro': ['Log ind som en eller flere. Skriv i det ene vindue, og se det komme i det andet.', 'Sign in as one or more. Write in one window, and see it arrive in the other.'],
+  'app.people': ['Personer', 'People'],
+  'app.other_language': ['English', 'Dansk'],
+  'app.no_people': ['Der er ingen personer at logge ind som. Start serveren med cargo xtask dev.', 'There is nobody to sign in as. Start the server with cargo xtask dev.'],
+  'window.close': ['Luk vinduet', 'Close the window'],
+  'window.profile': ['Profil', 'Profile'],
+  'status.connecting': ['Forbinder …', 'Connecting …'],
+  'status.connected': ['Forbundet', 'Connected'],
+  'status.disconnected': ['Afbrudt', 'Disconnected'],
+  'badge.messages': ['ulæste tråde', 'unread threads'],
+  'badge.notifications': ['notifikationer', 'notifications'],
+  'posts.title': ['Opslag', 'Posts'],
+  'posts.none': ['Ingen opslag endnu.', 'No posts yet.'],
+  'posts.new': ['Nyt opslag', 'New post'],
+  'posts.important': ['Vigtigt', 'Important'],
+  'posts.withdrawn': ['Opslaget er trukket tilbage.', 'The post was withdrawn.'],
+  'posts.to': ['Til', 'To'],
+  'posts.heading': ['Overskrift', 'Title'],
+  'posts.body': ['Tekst', 'Text'],
+  'posts.publish': ['Slå op', 'Publish'],
+  'threads.title': ['Beskeder', 'Messages'],
+  'threads.none': ['Ingen beskeder endnu.', 'No messages yet.'],
+  'threads.new': ['Ny besked', 'New message'],
+  'threads.to': ['Til', 'To'],
+  'threads.everyone': ['alle i gruppen', 'everyone in the group'],
+  'threads.guardians': ['forældre', 'guardians'],
+  'threads.subject': ['Emne', 'Subject'],
+  'threads.text': ['Besked', 'Message'],
+  'threads.sensitive': ['Følsomt indhold', 'Sensitive content'],
+  'threads.send': ['Send', 'Send'],
+  'threads.reply_all': ['Skriv til alle i tråden', 'Write to everyone in the thread'],
+  'threads.reply_sender': ['Svar kun til afsenderen', 'Reply to the sender only'],
+  'threads.back': ['Tilbage', 'Back'],
+  'threads.unread': ['ulæste', 'unread'],
+  'message.withdrawn': ['Beskeden er trukket tilbage.', 'The message was withdrawn.'],
+  'message.edited': ['rettet', 'edited'],
+  'message.participants_added': ['blev tilføjet', 'joined'],
+  'message.participant_left': ['forlod tråden', 'left the thread'],
+  'message.sensitivity_changed': ['ændrede følsomheden', 'changed the sensitivity'],
+  'sensitive.hidden': ['Følsomt indhold. Log ind igen med MitID for at se det.', 'Sensitive content. Sign in again with MitID to see it.'],
+  'sensitive.subject': ['Følsom besked', 'Sensitive message'],
+  'sensitive.step_up': ['Log ind med MitID', 'Sign in with MitID'],
+  'error.failed': ['Det lykkedes ikke.', 'It did not work.'],
+} as const;
+
+export type Key = keyof typeof TEXTS;
+export type Language = 'da' | 'en';
+
+const KEPT = 'klokke.language';
+let language: Language = localStorage.getItem(KEPT) === 'en' ? 'en' : 'da';
+
+export const currentLanguage = (): Language => language;
+
+export function setLanguage(next: Language): void {
+  language = next;
+  localStorage.setItem(KEPT, next);
+  document.documentElement.lang = next;
+}
+
+export const text = (key: Key): string => TEXTS[key][language === 'da' ? 0 : 1];
+
+/** A point in time as people write it. */
+export const time = (ms: number): string =>
+  new Intl.DateTimeFormat(language === 'da' ? 'da-DK' : 'en-GB', { dateStyle: 'short', timeStyle: 'short' }).format(ms);
