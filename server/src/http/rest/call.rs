@@ -1,0 +1,204 @@
+//! One request at a REST door: read it, call the operation, answer.
+
+use std::time::Instant;
+
+use axum::RequestExt;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{RawPathParams, Request};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use serde_json::{Map, Value};
+
+use super::door::{Door, QueryType};
+use super::headers;
+use crate::auth::TokenError;
+use crate::domain::error::{INVALID_INPUT, NOT_SIGNED_IN, UNAVAILABLE};
+use crate::domain::{self, Answer, Caller};
+use crate::http::Edge;
+use crate::http::problem::{BODY_TOO_LARGE, Problem, TOKEN_REFUSED};
+use crate::people::{Assurance, AssuranceLevel};
+use crate::telemetry::catalogue;
+
+/// Serves one request.
+pub(super) async fn serve(edge: &Edge, door: &Door, mut request: Request) -> Response {
+    let started = Instant::now();
+    let labels = [door.declaration.name, "rest"];
+    let path = request.extract_parts::<RawPathParams>().await;
+    let (parts, body) = request.into_parts();
+    let outcome = match path {
+        Ok(path) => call(edge, door, &parts.headers, &parts.uri, &path, body).await,
+        Err(_) => Err(invalid("the path is not UTF-8")),
+    };
+    let spread = edge.meters.histogram(catalogue::OPERATION_SECONDS, &labels);
+    spread.observe_duration(started.elapsed());
+    match outcome {
+        Ok(answer) => respond(door, &parts.headers, &parts.uri, answer),
+        Err(problem) => {
+            let code = problem.code().to_string();
+            let labels = [door.declaration.name, "rest", &code];
+            edge.meters.count(catalogue::OPERATION_REFUSALS, &labels);
+            problem.into_response()
+        }
+    }
+}
+
+async fn call(
+    edge: &Edge,
+    door: &Door,
+    headers: &HeaderMap,
+    uri: &Uri,
+    path: &RawPathParams,
+    body: Body,
+) -> Result<Answer, Problem> {
+    let mut caller = caller(edge, headers).await?;
+    headers::check_accept(headers)?;
+    let mut idempotency = None;
+    if door.is_command() {
+        idempotency = headers::idempotency_key(headers)?;
+        caller.version = headers::if_match(headers)?;
+    }
+    let body = to_bytes(body, edge.limits.rest_body_bytes)
+        .await
+        .map_err(|_| Problem::of(&BODY_TOO_LARGE))?;
+    if door.has_body() && !body.is_empty() {
+        headers::check_content_type(headers)?;
+    }
+    let input = input(door, path, uri.query().unwrap_or_default(), &body)?;
+    let request = domain::Request {
+        operation: door.declaration.name.to_owned(),
+        input: serde_json::to_vec(&input)
+            .map_err(|_| invalid("the input cannot be written as JSON"))?
+            .into(),
+        idempotency,
+        caller,
+    };
+    Ok(edge.domain.call(request).await?)
+}
+
+/// Who calls, by their token.
+async fn caller(edge: &Edge, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let token = headers::bearer(headers).ok_or_else(|| Problem::of(&NOT_SIGNED_IN))?;
+    let now = edge.clock.now_ms();
+    let claims = edge.verifier.connection(token, now).await;
+    let claims = claims.map_err(|error| match error {
+        TokenError::Unavailable => Problem::of(&UNAVAILABLE),
+        other => Problem::of(&TOKEN_REFUSED).with_detail(other.to_string()),
+    })?;
+    let subject = claims.subject.parse().map_err(|_| {
+        Problem::of(&TOKEN_REFUSED).with_detail("the token's subject is no login of this server")
+    })?;
+    let assurance = Assurance {
+        level: AssuranceLevel::from_claim(claims.level),
+        authenticated_ms: claims.authenticated_at.unwrap_or(0),
+    };
+    Ok(Caller::person(subject, assurance, domain::Door::Rest))
+}
+
+/// The operation's input: body or query, and the path over it.
+fn input(
+    door: &Door,
+    path: &RawPathParams,
+    query: &str,
+    body: &Bytes,
+) -> Result<Map<String, Value>, Problem> {
+    let mut input = if door.has_body() {
+        if !query.is_empty() {
+            return Err(invalid("this address takes no query parameters"));
+        }
+        from_body(door, body)?
+    } else {
+        if !body.is_empty() {
+            return Err(invalid("this address takes no body"));
+        }
+        from_query(door, query)?
+    };
+    for (name, value) in path {
+        if input.contains_key(name) {
+            return Err(invalid("a name of the path stands in the body too"));
+        }
+        input.insert(name.to_owned(), Value::String(value.to_owned()));
+    }
+    Ok(input)
+}
+
+fn from_body(door: &Door, body: &Bytes) -> Result<Map<String, Value>, Problem> {
+    if body.is_empty() && door.body_optional {
+        return Ok(Map::new());
+    }
+    // The text of a serde error can quote the input, so only its place is passed on.
+    serde_json::from_slice(body).map_err(|fault| {
+        let (line, column) = (fault.line(), fault.column());
+        invalid(&format!(
+            "the body is no JSON object, at line {line} column {column}"
+        ))
+    })
+}
+
+fn from_query(door: &Door, query: &str) -> Result<Map<String, Value>, Problem> {
+    let mut input = Map::new();
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(query).map_err(|_| invalid("the query cannot be read"))?;
+    for (name, text) in pairs {
+        let known = door.query_fields.iter().find(|(known, _)| *known == name);
+        let (_, kind) = known.ok_or_else(|| invalid("the query has an unknown parameter"))?;
+        if *kind == QueryType::List {
+            let list = input
+                .entry(name)
+                .or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(items) = list {
+                items.push(Value::String(text));
+            }
+            continue;
+        }
+        let value = match kind {
+            QueryType::Integer => text.parse::<i64>().map(Value::from).ok(),
+            QueryType::Boolean => text.parse::<bool>().map(Value::from).ok(),
+            QueryType::Text | QueryType::List => Some(Value::String(text)),
+        };
+        let value = value.ok_or_else(|| invalid("a query parameter is not of its type"))?;
+        if input.insert(name, value).is_some() {
+            return Err(invalid("a query parameter stands twice"));
+        }
+    }
+    Ok(input)
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::of(&INVALID_INPUT).with_detail(detail)
+}
+
+fn respond(door: &Door, asked: &HeaderMap, uri: &Uri, answer: Answer) -> Response {
+    let etag = door
+        .versioned
+        .then(|| headers::etag(&answer.output))
+        .flatten();
+    if let Some(etag) = &etag
+        && !door.is_command()
+        && headers::is_held(asked, etag)
+    {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().insert(ETAG, etag.clone());
+        return response;
+    }
+    let link = door
+        .paged
+        .then(|| headers::next_link(uri.path(), uri.query(), &answer.output))
+        .flatten();
+    let mut response = Response::new(Body::from(answer.output));
+    let out = response.headers_mut();
+    out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // What somebody may see changes with their relations: nothing between may keep it.
+    out.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Some(etag) = etag {
+        out.insert(ETAG, etag);
+    }
+    if let Some(link) = link {
+        out.insert(LINK, link);
+    }
+    if answer.replayed {
+        let replayed = HeaderValue::from_static("true");
+        out.insert(headers::IDEMPOTENCY_REPLAYED, replayed);
+    }
+    response
+}
