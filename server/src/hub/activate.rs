@@ -69,11 +69,7 @@ impl Hub {
         if !subscriber.marks.has(Marks::RECOVERING) {
             return Err(ActivateError::NotSubscribed);
         }
-        let buffer = subscriber
-            .rare
-            .as_mut()
-            .map(|rare| std::mem::take(&mut rare.buffer));
-        let buffer = buffer.unwrap_or_default();
+        let buffer = subscriber.take_buffer();
         if buffer.overflowed {
             return Err(ActivateError::Insufficient);
         }
@@ -88,7 +84,6 @@ impl Hub {
         subscriber.epoch = channel.epoch_number;
         let publications = disclosed(subscriber, &run.publications, now_ms)?;
         subscriber.marks.set(Marks::RECOVERING, false);
-        let late: Vec<_> = late.into_iter().map(|(_, item)| item).collect();
         subscriber.trim();
         let activation = Activation {
             epoch: channel.epoch.clone(),
@@ -97,7 +92,7 @@ impl Hub {
             publications,
         };
         if !late.is_empty() {
-            self.late.push((conn, name.clone(), late));
+            self.late.push((conn, name.clone(), Some(late)));
         }
         Ok(activation)
     }

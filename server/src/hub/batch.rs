@@ -115,12 +115,12 @@ impl Batch {
         })
     }
 
-    /// Batches of items in no stream, which had to wait for one subscription to become active.
-    pub(super) fn of_late(items: Vec<Item>) -> impl Iterator<Item = Self> {
-        let mut queue: VecDeque<_> = items
+    /// Batches of items that had to wait for one subscription to become active.
+    pub(super) fn of_late(items: Vec<(u32, Item)>) -> impl Iterator<Item = Self> {
+        let queued = items
             .into_iter()
-            .map(|item| Queued { epoch: 0, item })
-            .collect();
+            .map(|(epoch, item)| Queued { epoch, item });
+        let mut queue: VecDeque<_> = queued.collect();
         // Numbered beyond any moment of joining: which of them it may get was decided before.
         std::iter::from_fn(move || Self::take(&mut queue, u64::MAX, None))
     }
@@ -139,7 +139,9 @@ impl Batch {
         if let Some(rare) = &mut subscriber.rare {
             for (n, item) in self.items.iter().enumerate() {
                 // What is in no stream cannot be found again by position, so the moment of joining decides.
-                if item.offset() > 0 || self.first_number + n as u64 >= subscriber.joined_at {
+                if item.offset() > 0
+                    || self.first_number.saturating_add(n as u64) >= subscriber.joined_at
+                {
                     rare.buffer.push(self.epoch, item.clone());
                 }
             }

@@ -124,7 +124,9 @@ impl Publication {
             Measure::Hidden => return None,
         };
         let delta = match shape {
-            Shape::Delta(base) if self.delta => smaller_delta(&base.content.full, payload),
+            Shape::Delta(base) if self.delta => {
+                klokke_protocol::delta::create(&base.content.full, payload).map(Bytes::from)
+            }
             _ => None,
         };
         let is_delta = delta.is_some();
@@ -143,11 +145,6 @@ impl Publication {
             channel: String::new(),
         })
     }
-}
-
-/// The difference, unless it is no smaller than the whole.
-fn smaller_delta(_base: &Bytes, _whole: &Bytes) -> Option<Bytes> {
-    None
 }
 
 /// Text as a JSON string: how subscriptions with deltas carry payloads in JSON.

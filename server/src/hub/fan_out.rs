@@ -74,10 +74,16 @@ impl Hub {
             let Some((channel, place)) = self.subscription(conn, &name) else {
                 continue;
             };
+            let Some(items) = items else {
+                channel.subscribers[place].lose(&name, sink);
+                continue;
+            };
             for mut batch in Batch::of_late(items) {
                 let subscriber = &mut channel.subscribers[place];
                 if subscriber.is_active() {
                     batch.deliver(subscriber, &name, now_ms, sink, done);
+                } else if subscriber.is_buffering() {
+                    batch.buffer(subscriber);
                 }
             }
         }
@@ -98,7 +104,7 @@ impl Channel {
             if subscriber.is_active() {
                 walk.batch
                     .deliver(subscriber, &self.name, now_ms, sink, done);
-            } else if subscriber.marks.has(Marks::RECOVERING) {
+            } else if subscriber.is_buffering() {
                 walk.batch.buffer(subscriber);
             }
         }
@@ -107,6 +113,14 @@ impl Channel {
         if stop == walk.end {
             self.end_walk();
         }
+    }
+}
+
+impl Subscriber {
+    /// It missed something: nothing more for it, and its session is told.
+    fn lose(&mut self, channel: &ChannelName, sink: &mut impl Sink) {
+        self.marks.set(Marks::CUT, true);
+        sink.position_lost(self.conn, channel);
     }
 }
 
@@ -122,8 +136,7 @@ impl Batch {
     ) {
         let conn = subscriber.conn;
         let Share::Items { shown, bare } = self.share(subscriber, now_ms) else {
-            subscriber.marks.set(Marks::CUT, true);
-            sink.position_lost(conn, channel);
+            subscriber.lose(channel, sink);
             return;
         };
         if shown == 0 {

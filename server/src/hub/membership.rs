@@ -19,10 +19,13 @@ pub struct Hub {
     members: Vec<Member>,
     /// Channels with something to deliver, in turn.
     pub(super) work: VecDeque<usize>,
-    /// What is in no stream and came while a subscription was recovering; goes out after its reply.
-    pub(super) late: Vec<(ConnKey, ChannelName, Vec<Item>)>,
+    /// What came while subscriptions were held back or recovering; goes out first.
+    pub(super) late: Vec<Late>,
     subscriptions: usize,
 }
+
+/// Items with their epoch's number for one subscription; `None` when there were too many to keep.
+pub(super) type Late = (ConnKey, ChannelName, Option<Vec<(u32, Item)>>);
 
 /// What a connection is subscribed to.
 #[derive(Debug, Default)]
@@ -128,6 +131,32 @@ impl Hub {
         self.members[conn.index as usize].places[slot as usize].subscriber = place;
         self.subscriptions += 1;
         Ok(())
+    }
+
+    /// The connection was told of its subscriptions: those held until now become active, and what was kept
+    /// for them goes out with the next fan-out.
+    pub fn release(&mut self, conn: ConnKey) {
+        if self.member(conn).is_none() {
+            return;
+        }
+        for place in &self.members[conn.index as usize].places {
+            let channel = &mut self.channels[place.channel as usize];
+            let subscriber = &mut channel.subscribers[place.subscriber as usize];
+            if !subscriber.marks.has(Marks::HELD) {
+                continue;
+            }
+            subscriber.marks.set(Marks::HELD, false);
+            if subscriber.marks.has(Marks::RECOVERING) {
+                continue;
+            }
+            let buffer = subscriber.take_buffer();
+            if buffer.overflowed {
+                self.late.push((conn, channel.name.clone(), None));
+            } else if !buffer.items.is_empty() {
+                self.late
+                    .push((conn, channel.name.clone(), Some(buffer.items)));
+            }
+        }
     }
 
     /// Ends a subscription; `None` if there was none.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use klokke_protocol::{ClientInfo, FilterNode};
+use klokke_protocol::{ClientInfo, TagFilter};
 
 use super::{Lens, Wire};
 
@@ -16,12 +16,15 @@ pub struct SubOptions {
     /// Follow offsets: start in the recovering state until [`Hub::activate`](super::Hub::activate),
     /// and report a gap.
     pub positioned: bool,
+    /// Gets nothing until [`Hub::release`](super::Hub::release): the client is not told yet that the
+    /// subscription stands.
+    pub held: bool,
     /// Gets deltas where the publication allows them.
     pub delta: bool,
     /// Gets join and leave of others.
     pub join_leave: bool,
     /// Only publications whose tags match.
-    pub filter: Option<Box<FilterNode>>,
+    pub filter: Option<Box<TagFilter>>,
     /// Who it is; needed when `presence` or `announce` is set.
     pub info: Option<Arc<ClientInfo>>,
     /// Shown in the channel's presence.
@@ -38,6 +41,7 @@ impl SubOptions {
             wire,
             lens: Lens::OPEN,
             positioned: false,
+            held: false,
             delta: false,
             join_leave: false,
             filter: None,

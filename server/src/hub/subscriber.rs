@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use klokke_protocol::{ClientInfo, FilterNode};
+use klokke_protocol::{ClientInfo, TagFilter};
 
 use super::publication::{Item, Publication, Tags};
 use super::{Lens, Measure, SubOptions, Wire};
@@ -43,6 +43,8 @@ impl Marks {
     pub(super) const CUT: u8 = 1 << 5;
     /// Has a [`Rare`] part with a filter.
     pub(super) const FILTERED: u8 = 1 << 6;
+    /// Its connection is not told yet that it stands; live publications go to the buffer.
+    pub(super) const HELD: u8 = 1 << 7;
 
     pub(super) const fn has(self, mark: u8) -> bool {
         self.0 & mark != 0
@@ -78,7 +80,7 @@ pub(super) struct Subscriber {
 /// What few subscriptions have.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
-    pub(super) filter: Option<Box<FilterNode>>,
+    pub(super) filter: Option<Box<TagFilter>>,
     /// Who it is, when the channel keeps presence or announces who comes and goes.
     pub(super) info: Option<Arc<ClientInfo>>,
     pub(super) presence: bool,
@@ -115,6 +117,7 @@ impl Subscriber {
         let mut marks = Marks(0);
         marks.set(Marks::POSITIONED, options.positioned);
         marks.set(Marks::RECOVERING, options.positioned);
+        marks.set(Marks::HELD, options.held);
         marks.set(Marks::JOIN_LEAVE, options.join_leave);
         marks.set(Marks::DELTA, options.delta);
         marks.set(Marks::FILTERED, options.filter.is_some());
@@ -125,7 +128,8 @@ impl Subscriber {
             announce: options.announce,
             buffer: Buffer::default(),
         };
-        let needed = rare.filter.is_some() || rare.info.is_some() || options.positioned;
+        let needed =
+            rare.filter.is_some() || rare.info.is_some() || options.positioned || options.held;
         Self {
             conn,
             position: 0,
@@ -140,7 +144,7 @@ impl Subscriber {
     }
 
     pub(super) fn is_active(&self) -> bool {
-        !self.marks.has(Marks::RECOVERING | Marks::CUT)
+        !self.marks.has(Marks::RECOVERING | Marks::HELD | Marks::CUT)
     }
 
     /// How much of a publication it sees; filters hide what does not match.
@@ -155,7 +159,7 @@ impl Subscriber {
 
     fn wants(&self, tags: &Tags) -> bool {
         let filter = self.rare.as_ref().and_then(|rare| rare.filter.as_ref());
-        filter.is_none_or(|filter| matches_tags(filter, tags))
+        filter.is_none_or(|filter| filter.matches(tags))
     }
 
     /// Who it is, if the channel keeps presence.
@@ -164,19 +168,31 @@ impl Subscriber {
         rare.info.as_ref().filter(|_| self.is_active())
     }
 
-    /// Frees what only a recovering subscription needs.
+    /// Whether live items are kept for later.
+    pub(super) fn is_buffering(&self) -> bool {
+        self.marks.has(Marks::RECOVERING | Marks::HELD) && !self.marks.has(Marks::CUT)
+    }
+
+    /// Takes what was kept.
+    pub(super) fn take_buffer(&mut self) -> Buffer {
+        let Some(rare) = &mut self.rare else {
+            return Buffer::default();
+        };
+        let buffer = std::mem::take(&mut rare.buffer);
+        self.trim();
+        buffer
+    }
+
+    /// Frees what only a buffering subscription needs, once it is none.
     pub(super) fn trim(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.buffer = Buffer::default();
-            if rare.filter.is_none() && rare.info.is_none() {
-                self.rare = None;
-            }
+        let is_plain = self
+            .rare
+            .as_ref()
+            .is_some_and(|rare| rare.filter.is_none() && rare.info.is_none());
+        if is_plain && !self.is_buffering() {
+            self.rare = None;
         }
     }
-}
-
-fn matches_tags(_filter: &FilterNode, _tags: &Tags) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -65,7 +65,17 @@ pub enum Effect {
     /// Subscribe in the hub, read what recovery needs, activate; answered by
     /// [`Answer::Subscribed`](super::Answer::Subscribed).
     Subscribe(Box<SubscribeEffect>),
-    /// End a subscription in the hub.
+    /// The client was told of all its subscriptions: those held back become active
+    /// ([`Hub::release`](crate::hub::Hub::release)).
+    Release,
+    /// Tell the channel's subscribers on all shards that this client came.
+    Announce {
+        /// The channel.
+        channel: ChannelName,
+        /// The client as others see it.
+        info: Arc<ClientInfo>,
+    },
+    /// End a subscription in the hub, and tell the channel that the client left, where that is announced.
     Unsubscribe {
         /// The channel.
         channel: ChannelName,
@@ -135,6 +145,8 @@ impl fmt::Debug for Effect {
             Self::Enter { .. } => "Enter",
             Self::Reassess { .. } => "Reassess",
             Self::Subscribe(_) => "Subscribe",
+            Self::Release => "Release",
+            Self::Announce { .. } => "Announce",
             Self::Unsubscribe { .. } => "Unsubscribe",
             Self::SetLens { .. } => "SetLens",
             Self::Publish { .. } => "Publish",

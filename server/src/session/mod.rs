@@ -13,10 +13,21 @@
 //! [`Settings`] and the frame size.
 
 mod answer;
+mod channel_commands;
+mod connect;
 mod effect;
+mod keepalive;
 mod machine;
 mod namespace;
+mod recovery;
+mod refresh;
+mod rights;
+mod server_side;
 mod settings;
+mod subscribe;
+mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{
     Answer, Entitlement, Event, HistoryPage, PresenceCount, ServerSubscription, SubscribeFailure,

@@ -1,0 +1,203 @@
+//! Newer tokens: for the connection, for one subscription, and to step up.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klokke_protocol::{
+    ChannelName, DisconnectCode, ErrorCode, RefreshRequest, RefreshResult, ReplyResult, RpcResult,
+    SubRefreshRequest, SubRefreshResult,
+};
+use serde::{Deserialize, Serialize};
+
+use super::keepalive::ttl_seconds;
+use super::machine::{Session, Task};
+use super::subscription::{Origin, Subscription};
+use super::{Effect, Identity};
+use crate::auth::{ConnectionToken, SubscriptionToken, TokenError};
+
+/// Input of `session.step_up`.
+#[derive(Deserialize)]
+struct StepUp {
+    /// A connection token of the same person.
+    token: String,
+}
+
+/// Output of `session.step_up`.
+#[derive(Serialize)]
+struct SteppedUp {
+    /// The assurance level the session has now.
+    level: u8,
+    /// When the person authenticated, Unix milliseconds.
+    authenticated_ms: Option<u64>,
+}
+
+impl Session {
+    pub(super) fn on_refresh(&mut self, id: u32, request: RefreshRequest) {
+        if request.token.is_empty() {
+            return self.close(DisconnectCode::BAD_REQUEST);
+        }
+        let ticket = self.wait(id, Task::Refresh);
+        let token = request.token.into();
+        self.effect(Effect::Verify { ticket, token });
+    }
+
+    pub(super) fn on_refreshed(
+        &mut self,
+        id: u32,
+        verdict: Result<Arc<ConnectionToken>, TokenError>,
+        now_ms: u64,
+    ) {
+        let token = match verdict {
+            Ok(token) => token,
+            Err(TokenError::Expired) => return self.close(DisconnectCode::EXPIRED),
+            Err(TokenError::Unavailable) => return self.refuse(id, ErrorCode::INTERNAL),
+            Err(_) => return self.close(DisconnectCode::INVALID_TOKEN),
+        };
+        if *token.subject != *self.identity.subject {
+            return self.close(DisconnectCode::INVALID_TOKEN);
+        }
+        if token.expires_at.is_some_and(|at| at <= now_ms) {
+            return self.close(DisconnectCode::EXPIRED);
+        }
+        if !self.names_the_same_channels(&token) {
+            // The client comes back into the new set.
+            return self.close(DisconnectCode::INSUFFICIENT_STATE);
+        }
+        let expires_at_ms = token.expires_at.filter(|_| !self.settings.insecure);
+        self.set_expiry(expires_at_ms);
+        let result = RefreshResult {
+            client: self.identity.client.to_string(),
+            version: self.settings.version.to_string(),
+            expires: expires_at_ms.is_some(),
+            ttl: expires_at_ms.map_or(0, |at| ttl_seconds(at, now_ms)),
+        };
+        self.reply(id, ReplyResult::Refresh(result));
+        self.adopt(&token);
+    }
+
+    fn names_the_same_channels(&self, token: &ConnectionToken) -> bool {
+        let is_named = |it: &&Subscription| it.origin == Origin::Token;
+        self.subscriptions.iter().filter(is_named).count() == token.subscriptions.len()
+            && self
+                .subscriptions
+                .iter()
+                .filter(is_named)
+                .all(|it| token.subscriptions.contains_key(it.channel.as_str()))
+    }
+
+    /// Takes over what a newer token says of the person. A level once reached is not given up for a token
+    /// that says less; it lapses by its age.
+    fn adopt(&mut self, token: &ConnectionToken) {
+        let old = &*self.identity;
+        let rises = token.level > old.level
+            || (token.level == old.level && token.authenticated_at > old.authenticated_ms);
+        let profiles_differ = *token.profiles != *old.profiles;
+        let info = token.info.clone().unwrap_or_else(|| old.info.clone());
+        if !rises && !profiles_differ && info == old.info {
+            return;
+        }
+        let (level, authenticated_ms) = if rises {
+            (token.level, token.authenticated_at)
+        } else {
+            (old.level, old.authenticated_ms)
+        };
+        self.identity = Arc::new(Identity {
+            subject: old.subject.clone(),
+            client: old.client.clone(),
+            info,
+            profiles: token.profiles.clone().into(),
+            level,
+            authenticated_ms,
+        });
+        if self.settings.domain && (rises || profiles_differ) {
+            let identity = Arc::clone(&self.identity);
+            self.effect(Effect::Reassess { identity });
+        }
+    }
+
+    pub(super) fn on_step_up(&mut self, id: u32, data: &[u8]) {
+        let Ok(input) = serde_json::from_slice::<StepUp>(data) else {
+            return self.refuse(id, ErrorCode::BAD_REQUEST);
+        };
+        let ticket = self.wait(id, Task::StepUp);
+        let token = input.token.into();
+        self.effect(Effect::Verify { ticket, token });
+    }
+
+    pub(super) fn on_stepped_up(
+        &mut self,
+        id: u32,
+        verdict: Result<Arc<ConnectionToken>, TokenError>,
+    ) {
+        let token = match verdict {
+            Ok(token) if *token.subject == *self.identity.subject => token,
+            Ok(_) => return self.refuse(id, ErrorCode::PERMISSION_DENIED),
+            Err(TokenError::Expired) => return self.refuse(id, ErrorCode::TOKEN_EXPIRED),
+            Err(TokenError::Unavailable) => return self.refuse(id, ErrorCode::INTERNAL),
+            Err(_) => return self.refuse(id, ErrorCode::UNAUTHORIZED),
+        };
+        self.adopt(&token);
+        let output = SteppedUp {
+            level: self.identity.level,
+            authenticated_ms: self.identity.authenticated_ms,
+        };
+        match serde_json::to_vec(&output) {
+            Ok(json) => {
+                let data = Bytes::from(json);
+                self.reply(id, ReplyResult::Rpc(RpcResult { data }));
+            }
+            Err(_) => self.refuse(id, ErrorCode::INTERNAL),
+        }
+    }
+
+    pub(super) fn on_sub_refresh(&mut self, id: u32, request: SubRefreshRequest) {
+        if request.channel.is_empty() {
+            return self.close(DisconnectCode::BAD_REQUEST);
+        }
+        let subscription = self
+            .subscriptions
+            .find(&request.channel)
+            .filter(|it| it.is_active);
+        let Some(channel) = subscription.map(|it| it.channel.clone()) else {
+            return self.refuse(id, ErrorCode::PERMISSION_DENIED);
+        };
+        if request.token.is_empty() {
+            return self.refuse(id, ErrorCode::BAD_REQUEST);
+        }
+        let ticket = self.wait(id, Task::SubRefresh(channel));
+        let token = request.token.into();
+        self.effect(Effect::VerifySubscription { ticket, token });
+    }
+
+    pub(super) fn on_sub_refreshed(
+        &mut self,
+        id: u32,
+        channel: &ChannelName,
+        verdict: Result<Arc<SubscriptionToken>, TokenError>,
+        now_ms: u64,
+    ) {
+        let token = match verdict {
+            Ok(token) => token,
+            Err(TokenError::Expired) => return self.refuse(id, ErrorCode::TOKEN_EXPIRED),
+            Err(TokenError::Unavailable) => return self.refuse(id, ErrorCode::INTERNAL),
+            Err(_) => return self.refuse(id, ErrorCode::PERMISSION_DENIED),
+        };
+        if !self.is_for_us(&token, channel.as_str()) {
+            return self.close(DisconnectCode::INVALID_TOKEN);
+        }
+        let expires_at_ms = token.expires_at.filter(|_| !self.settings.insecure);
+        if expires_at_ms.is_some_and(|at| at <= now_ms) {
+            return self.refuse(id, ErrorCode::EXPIRED);
+        }
+        let Some(subscription) = self.subscriptions.find_mut(channel.as_str()) else {
+            return self.refuse(id, ErrorCode::PERMISSION_DENIED);
+        };
+        subscription.expires_at_ms = expires_at_ms;
+        self.watch_subscriptions();
+        let result = SubRefreshResult {
+            expires: expires_at_ms.is_some(),
+            ttl: expires_at_ms.map_or(0, |at| ttl_seconds(at, now_ms)),
+        };
+        self.reply(id, ReplyResult::SubRefresh(result));
+    }
+}
