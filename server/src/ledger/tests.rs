@@ -214,3 +214,168 @@ fn a_channel_of_another_ledger_is_refused() {
         assert!(matches!(wrong, Err(CallError::Unwritable(_))));
     });
 }
+
+#[test]
+fn what_the_ring_no_longer_has_comes_from_the_store() {
+    run_local(async {
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        let (l, unit) = (ledger(), channel("unit:G10001"));
+        for i in 1..=300 {
+            let said = bench
+                .ledgers
+                .call(&l, call(say(&["unit:G10001"], &i.to_string())))
+                .await;
+            said.expect("done");
+        }
+        let read = async |from, to, limit, order| {
+            let range = EntryRange {
+                from,
+                to,
+                limit,
+                order,
+            };
+            let read = bench.ledgers.read(&l, &unit, range).await.expect("read");
+            assert_eq!(read.head.top, 300);
+            read.entries
+                .iter()
+                .map(|entry| entry.offset)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            read(1, u64::MAX, 999, Order::Ascending).await,
+            (1..=300).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            read(298, u64::MAX, 999, Order::Ascending).await,
+            [298, 299, 300]
+        );
+        assert_eq!(read(1, u64::MAX, 2, Order::Descending).await, [300, 299]);
+        assert_eq!(read(1, 2, 999, Order::Descending).await, [2, 1]);
+        assert_eq!(read(170, 175, 3, Order::Ascending).await, [170, 171, 172]);
+        assert!(read(301, u64::MAX, 9, Order::Ascending).await.is_empty());
+        assert!(read(5, 4, 9, Order::Ascending).await.is_empty());
+    });
+}
+
+#[test]
+fn a_job_that_panics_fails_alone() {
+    struct Panics;
+
+    #[async_trait(?Send)]
+    impl Job<()> for Panics {
+        async fn run(&mut self, cx: &mut View<'_, ()>) -> Result<Bytes, Refusal> {
+            cx.put(&"half/done".into(), &1)?;
+            panic!("a defect in an operation")
+        }
+    }
+
+    run_local(async {
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        let l = ledger();
+        let (before, failed, after) = tokio::join!(
+            bench.ledgers.call(&l, call(Count)),
+            bench.ledgers.call(&l, call(Panics)),
+            bench.ledgers.call(&l, call(Count)),
+        );
+        assert!(before.is_ok() && after.is_ok());
+        assert!(matches!(failed, Err(CallError::Closed)));
+        let left = bench
+            .ledgers
+            .store()
+            .get(&l, &"half/done".into())
+            .await
+            .expect("read");
+        assert_eq!(left, None);
+    });
+}
+
+#[test]
+fn records_are_seen_through_everything_staged() {
+    struct Indexed;
+
+    #[async_trait(?Send)]
+    impl Job<()> for Indexed {
+        async fn run(&mut self, cx: &mut View<'_, ()>) -> Result<Bytes, Refusal> {
+            let count = cx.scan::<u64>("row/", None, 100).await?.len() as u64;
+            let key = RecordKey::from(format!("row/{count}"));
+            cx.put_indexed(&key, &count, vec![IndexKey::new("rows")])
+                .await?;
+            if count > 0 {
+                let before = RecordKey::from(format!("row/{}", count - 1));
+                cx.put_indexed(&before, &count, vec![]).await?;
+            }
+            assert_eq!(
+                cx.scan::<u64>("row/", None, 100).await?.len() as u64,
+                count + 1
+            );
+            Ok(Bytes::new())
+        }
+    }
+
+    run_local(async {
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        let l = ledger();
+        let calls = (0..10).map(|_| bench.ledgers.call(&l, call(Indexed)));
+        for done in futures_util::future::join_all(calls).await {
+            done.expect("done");
+        }
+        let rows = bench
+            .ledgers
+            .lookup(&IndexKey::new("rows"), None, 100)
+            .await
+            .expect("read");
+        assert_eq!(
+            rows,
+            [(l, RecordKey::from("row/9"))],
+            "each took the one before out again"
+        );
+    });
+}
+
+/// What doors do from other threads must be allowed there.
+#[test]
+fn the_handle_works_from_any_thread() {
+    fn sendable<T: Send>(_: T) {}
+    fn shared<T: Send + Sync>() {}
+    shared::<Ledgers<()>>();
+    run_local(async {
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        let (l, unit) = (ledger(), channel("unit:G10001"));
+        sendable(bench.ledgers.call(&l, call(Count)));
+        sendable(bench.ledgers.read(&l, &unit, all(1)));
+        sendable(bench.ledgers.inspect(&l, |()| 1));
+        sendable(bench.ledgers.resume_outboxes());
+        sendable(bench.ledgers.drain());
+    });
+}
+
+#[test]
+fn what_is_shown_has_no_content_and_what_is_exported_has_all() {
+    run_local(async {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let bench = Bench::<()>::on(Arc::clone(&store));
+        let actor = Actor {
+            subject: "somebody".into(),
+            ..Actor::default()
+        };
+        let secret = Call::new("say", actor, say(&["unit:G10001"], "{\"text\":\"secret\"}"));
+        bench.ledgers.call(&ledger(), secret).await.expect("done");
+        let (mut shown, mut exported) = (String::new(), Vec::new());
+        let count = inspect::walk(&store, &ledger(), 0, u64::MAX, &mut |sealed| {
+            let line = inspect::Shown::of(sealed);
+            shown += &format!("{line}{}", serde_json::to_string(&line)?);
+            exported.push(inspect::export_line(sealed));
+            Ok(())
+        })
+        .await;
+        assert_eq!(count.expect("walked"), 1);
+        assert!(
+            !shown.contains("secret") && !shown.contains("somebody"),
+            "{shown}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&exported[0]).expect("JSON");
+        assert_eq!(line["entries"][0]["full"]["text"], "secret");
+        assert_eq!(line["actor"]["subject"], "somebody");
+        assert!(!exported[0].contains('\n'));
+    });
+}
