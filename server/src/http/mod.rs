@@ -115,6 +115,7 @@ impl Deref for Shared {
 }
 
 /// The whole edge as one service.
+#[must_use]
 pub fn router(parts: Parts) -> Router {
     let folder = parts.folder.clone();
     let meters = parts.telemetry.meters();

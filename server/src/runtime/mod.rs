@@ -1,3 +1,60 @@
 //! The driver around the machines: shard threads, their clock, and drain.
+//!
+//! A **shard** is one thread with its connections, its hub and its ledgers; what it owns no other
+//! thread touches ([`shard`]). What happens to it from outside is one closed enum in a bounded queue
+//! ([`mailbox`]); what its sessions want is carried out in [`effects`]; commits reach its
+//! subscribers by [`delivery`], behind changed rights ([`entering`]). This room moves; it decides
+//! nothing: rights are `people`'s, order is `ledger`'s, the protocol is `session`'s.
+//!
+//! Order of calls: [`Prepared::new`]; ledgers made with its spawner and outlet; [`Prepared::start`];
+//! [`Node::serve`]; on SIGTERM [`Node::drain`], then [`Node::stop`], then the store is closed.
 
+mod connections;
+mod control;
+mod delivery;
+mod effects;
+mod entering;
+mod mailbox;
+mod node;
+mod publish;
+mod shard;
+mod streams;
+mod tally;
+#[cfg(test)]
+mod tests;
 mod wheel;
+
+use std::sync::Arc;
+
+pub use control::Control;
+pub use mailbox::{Busy, ConnectionInfo, Counts, Target};
+pub use node::{Node, Prepared};
+pub use publish::{Published, Publishing};
+
+use crate::auth::TokenVerifier;
+use crate::domain::Domain;
+use crate::ledger::Clock;
+use crate::session;
+use crate::telemetry::Telemetry;
+use crate::transport;
+
+/// What every shard works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Verifies connection tokens.
+    pub tokens: Arc<dyn TokenVerifier>,
+    /// Verifies subscription tokens; the same, unless configured apart.
+    pub subscription_tokens: Arc<dyn TokenVerifier>,
+    /// Operations and, below them, ledgers.
+    pub domain: Domain,
+    /// Options of sessions, with the namespaces.
+    pub session: Arc<session::Settings>,
+    /// Options of sockets.
+    pub transport: Arc<transport::Settings>,
+    /// Answers every request that is no connection.
+    pub edge: axum::Router,
+    /// Where is counted.
+    pub telemetry: Telemetry,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}

@@ -13,8 +13,32 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = 4;
 /// Ticks the wheel spans; later deadlines wait in the last slot and are placed anew from there.
-const SPAN_TICKS: u64 = 1 << (SLOT_BITS * LEVELS as u32);
+const SPAN_TICKS: u64 = 1 << shift_of(LEVELS);
 const NONE: u32 = u32::MAX;
+
+/// By how many bits a tick is shifted to count slots of `level`.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "levels are counted on one hand"
+)]
+const fn shift_of(level: usize) -> u32 {
+    SLOT_BITS * level as u32
+}
+
+/// A tick's (or higher unit's) place within its level, below [`SLOTS`].
+#[allow(clippy::cast_possible_truncation, reason = "a remainder of 64")]
+const fn place(units: u64) -> u32 {
+    (units % SLOTS as u64) as u32
+}
+
+/// A slot's number as entries keep it.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "there are a few hundred slots"
+)]
+const fn index(slot: usize) -> u32 {
+    slot as u32
+}
 
 /// One key's place in the list of its slot.
 #[derive(Clone, Copy)]
@@ -108,11 +132,11 @@ impl Wheel {
                 if occupied == 0 {
                     return None;
                 }
-                let shift = SLOT_BITS * level as u32;
+                let shift = shift_of(level);
                 let position = self.now_tick >> shift;
                 // Slots after the present one, in the order their time comes; the present one
                 // itself comes last, a whole turn later.
-                let turned = occupied.rotate_right(((position + 1) % SLOTS as u64) as u32);
+                let turned = occupied.rotate_right(place(position + 1));
                 let ahead = u64::from(turned.trailing_zeros()) + 1;
                 Some((position + ahead) << shift)
             })
@@ -122,11 +146,11 @@ impl Wheel {
     /// Moves down what lies in the higher slots whose time begins at this tick.
     fn cascade(&mut self) {
         for level in (1..LEVELS).rev() {
-            let shift = SLOT_BITS * level as u32;
+            let shift = shift_of(level);
             if self.now_tick & ((1 << shift) - 1) != 0 {
                 continue;
             }
-            let slot = (self.now_tick >> shift) as usize % SLOTS;
+            let slot = place(self.now_tick >> shift) as usize;
             let mut key = self.take(level, slot);
             while key != NONE {
                 let next = self.entries[key as usize].next;
@@ -138,7 +162,7 @@ impl Wheel {
     }
 
     fn fire(&mut self, fired: &mut Vec<u32>) {
-        let mut key = self.take(0, self.now_tick as usize % SLOTS);
+        let mut key = self.take(0, place(self.now_tick) as usize);
         while key != NONE {
             let next = self.entries[key as usize].next;
             self.entries[key as usize] = IDLE;
@@ -161,7 +185,7 @@ impl Wheel {
         let entry = &mut self.entries[key as usize];
         entry.previous = NONE;
         entry.next = head;
-        entry.slot = slot as u32;
+        entry.slot = index(slot);
         if head != NONE {
             self.entries[head as usize].previous = key;
         }
@@ -201,14 +225,14 @@ impl Wheel {
         };
         let mut level = 0;
         while level + 1 < LEVELS {
-            let shift = SLOT_BITS * level as u32;
+            let shift = shift_of(level);
             if (tick >> shift) - (self.now_tick >> shift) < SLOTS as u64 {
                 break;
             }
             level += 1;
         }
-        let shift = SLOT_BITS * level as u32;
-        level * SLOTS + (tick >> shift) as usize % SLOTS
+        let shift = shift_of(level);
+        level * SLOTS + place(tick >> shift) as usize
     }
 }
 

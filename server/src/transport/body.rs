@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::host::{Cause, ConnectionId, Host};
+use super::host::{Cause, Host};
 use super::link::Link;
+use crate::hub::ConnKey;
 
 /// The body of an answer of this server.
 pub enum ReplyBody<H: Host> {
@@ -25,7 +26,7 @@ pub enum ReplyBody<H: Host> {
 pub struct StreamBody<H: Host> {
     pub(super) link: Rc<Link>,
     pub(super) host: Rc<H>,
-    pub(super) id: ConnectionId,
+    pub(super) id: ConnKey,
 }
 
 impl<H: Host> Drop for StreamBody<H> {

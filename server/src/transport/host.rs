@@ -1,7 +1,7 @@
 //! The port between sockets and the shard they live on.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -11,15 +11,7 @@ use hyper::body::Incoming as RequestBody;
 use klokke_protocol::Codec;
 
 use super::Link;
-
-/// A connection's place on its shard. The generation makes a place used again another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId {
-    /// Index in the shard's slab.
-    pub slot: u32,
-    /// How often the slot was used before, wrapping.
-    pub generation: u32,
-}
+use crate::hub::ConnKey;
 
 /// By which door a connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,23 +81,23 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// The shard, as sockets see it. All calls come from the shard's thread.
 pub trait Host: 'static {
     /// Whether another connection would be taken; asked before a client is told yes.
-    fn has_room(&self) -> bool;
+    fn has_room(self: &Rc<Self>) -> bool;
 
     /// A connection opened. `None` when no more are taken (drain, memory): the client gets 503.
-    fn open(&self, opening: &Opening, link: &Rc<Link>) -> Option<ConnectionId>;
+    fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey>;
 
     /// A whole frame came in. Ids of connections that are gone are ignored.
-    fn receive(&self, id: ConnectionId, frame: Bytes);
+    fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes);
 
     /// A native pong came in.
-    fn pong(&self, id: ConnectionId);
+    fn pong(self: &Rc<Self>, id: ConnKey);
 
     /// The socket is gone or going; called once, and not after the shard itself let go of it.
-    fn closed(&self, id: ConnectionId, cause: Cause);
+    fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause);
 
     /// Hands commands of an emulated connection to the shard and node that own it.
     fn uplink<'a>(
-        &'a self,
+        self: &'a Rc<Self>,
         session: &'a str,
         node: &'a str,
         frame: Bytes,
@@ -113,8 +105,8 @@ pub trait Host: 'static {
 
     /// Answers any request that is not for this room.
     fn edge(
-        &self,
+        self: &Rc<Self>,
         request: Request<RequestBody>,
-        peer: IpAddr,
+        peer: SocketAddr,
     ) -> LocalFuture<'_, Response<axum::body::Body>>;
 }

@@ -89,7 +89,7 @@ pub struct Incoming {
 /// What all requests of one connection share.
 pub(super) struct Connection<H: Host> {
     pub(super) host: Rc<H>,
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) peer: SocketAddr,
     /// Set when an answer was "switching protocols".
     upgrade: RefCell<Option<Opening>>,
@@ -102,7 +102,7 @@ pub(super) struct Connection<H: Host> {
 pub async fn serve<H: Host>(
     incoming: Incoming,
     host: Rc<H>,
-    settings: Rc<Settings>,
+    settings: Arc<Settings>,
     drain: watch::Receiver<bool>,
 ) {
     let Incoming {
@@ -226,8 +226,7 @@ async fn answer<H: Host>(
             emulation::uplink(request, connection).await
         }
         _ => {
-            let peer = connection.peer.ip();
-            let response = connection.host.edge(request, peer).await;
+            let response = connection.host.edge(request, connection.peer).await;
             response.map(ReplyBody::Edge)
         }
     }

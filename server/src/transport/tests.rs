@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use super::admission::{Admission, Limits, Refused};
 use super::listener::{Intake, Listener};
 use super::tls::{Certificate, CertificateFiles};
 use super::*;
+use crate::hub::ConnKey;
 
 /// Echoes frames, and remembers what happened.
 #[derive(Default)]
@@ -61,24 +62,24 @@ impl Echo {
 }
 
 impl Host for Echo {
-    fn has_room(&self) -> bool {
+    fn has_room(self: &Rc<Self>) -> bool {
         !self.full.get()
     }
 
-    fn open(&self, opening: &Opening, link: &Rc<Link>) -> Option<ConnectionId> {
+    fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey> {
         let slot = u32::try_from(self.links.borrow().len()).unwrap();
         self.links.borrow_mut().push(Some(Rc::clone(link)));
         self.openings.borrow_mut().push(opening.clone());
         self.changed.notify_waiters();
-        Some(ConnectionId {
-            slot,
+        Some(ConnKey {
+            index: slot,
             generation: 0,
         })
     }
 
-    fn receive(&self, id: ConnectionId, bytes: Bytes) {
+    fn receive(self: &Rc<Self>, id: ConnKey, bytes: Bytes) {
         let links = self.links.borrow();
-        let opening = &self.openings.borrow()[id.slot as usize];
+        let opening = &self.openings.borrow()[id.index as usize];
         if self.silent.get() {
             return;
         }
@@ -86,23 +87,28 @@ impl Host for Echo {
             Door::WebSocket => frame(Kind::Text, &bytes),
             Door::HttpStream | Door::Sse => bytes,
         };
-        let link = links[id.slot as usize].as_ref().unwrap();
+        let link = links[id.index as usize].as_ref().unwrap();
         assert_ne!(link.write(&echoed), Written::Overflow);
     }
 
-    fn pong(&self, _: ConnectionId) {}
+    fn pong(self: &Rc<Self>, _: ConnKey) {}
 
-    fn closed(&self, id: ConnectionId, cause: Cause) {
-        self.links.borrow_mut()[id.slot as usize] = None;
-        self.closed.borrow_mut().push((id.slot, cause));
+    fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause) {
+        self.links.borrow_mut()[id.index as usize] = None;
+        self.closed.borrow_mut().push((id.index, cause));
         self.changed.notify_waiters();
     }
 
-    fn uplink<'a>(&'a self, session: &'a str, _: &'a str, data: Bytes) -> LocalFuture<'a, Uplink> {
+    fn uplink<'a>(
+        self: &'a Rc<Self>,
+        session: &'a str,
+        _: &'a str,
+        data: Bytes,
+    ) -> LocalFuture<'a, Uplink> {
         let slot = session.parse().unwrap();
         self.receive(
-            ConnectionId {
-                slot,
+            ConnKey {
+                index: slot,
                 generation: 0,
             },
             data,
@@ -111,9 +117,9 @@ impl Host for Echo {
     }
 
     fn edge(
-        &self,
+        self: &Rc<Self>,
         request: Request<RequestBody>,
-        _: IpAddr,
+        _: SocketAddr,
     ) -> LocalFuture<'_, Response<axum::body::Body>> {
         let path = request.uri().path().to_owned();
         Box::pin(async move { Response::new(axum::body::Body::from(path)) })
@@ -165,10 +171,10 @@ impl Server {
         tokio::task::spawn_local(run);
         let echo = Rc::new(Echo::default());
         let host = Rc::clone(&echo);
-        let settings = Rc::new(settings);
+        let settings = Arc::new(settings);
         tokio::task::spawn_local(async move {
             while let Some(incoming) = accepted.recv().await {
-                let (host, settings) = (Rc::clone(&host), Rc::clone(&settings));
+                let (host, settings) = (Rc::clone(&host), Arc::clone(&settings));
                 tokio::task::spawn_local(serve(incoming, host, settings, draining.clone()));
             }
         });

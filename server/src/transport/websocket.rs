@@ -19,9 +19,10 @@ use tungstenite::error::{CapacityError, Error as WebSocketError};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::admission::Permit;
-use super::host::{Cause, ConnectionId, Host};
+use super::host::{Cause, Host};
 use super::link::{Last, Link};
 use super::socket::Socket;
+use crate::hub::ConnKey;
 
 /// How long a closed connection may take to deliver its last bytes and to answer our close.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -103,7 +104,7 @@ fn encode(opcode: u8, payload: &[u8]) -> Bytes {
 /// Where a connection stands, as its task sees it.
 enum Stage {
     /// Frames go to the host.
-    Open(ConnectionId),
+    Open(ConnKey),
     /// The end is under way; the sleep bounds it.
     Closing {
         awaited: Awaited,
@@ -161,7 +162,7 @@ impl<H: Host> WebSocket<H> {
     pub(super) fn new(
         host: Rc<H>,
         link: Rc<Link>,
-        id: ConnectionId,
+        id: ConnKey,
         early: &[u8],
         permit: Permit,
         frame_max_bytes: usize,

@@ -1,0 +1,201 @@
+//! The connections of one shard, found by place, by user, by id and by emulation secret.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::mailbox::Target;
+use crate::hub::ConnKey;
+use crate::ledger::LedgerId;
+use crate::people::{Assurance, AssuranceLevel, SubjectId};
+use crate::session::{Entitlement, Identity, Session, Ticket};
+use crate::transport::{Door, Link};
+
+/// One connection as its shard keeps it.
+pub(super) struct Connection {
+    pub(super) generation: u32,
+    pub(super) session: Box<Session>,
+    pub(super) link: Rc<Link>,
+    pub(super) door: Door,
+    pub(super) client: Box<str>,
+    /// As the verified token says; empty before that and for anonymous ones.
+    pub(super) user: Box<str>,
+    pub(super) secret: Option<Box<str>>,
+    pub(super) person: Option<Box<Person>>,
+}
+
+/// What is known of a connection that said who it is in the domain.
+pub(super) struct Person {
+    pub(super) identity: Arc<Identity>,
+    pub(super) subject: SubjectId,
+    /// Ledgers in which the person has a record.
+    pub(super) units: Vec<LedgerId>,
+    /// Set while the first entitlements are being collected.
+    pub(super) entering: Option<Entering>,
+}
+
+/// First entitlements on their way.
+pub(super) struct Entering {
+    pub(super) ticket: Ticket,
+    /// What has come, by ledger; `None` is still to come.
+    pub(super) sets: Vec<(LedgerId, Option<Vec<Entitlement>>)>,
+}
+
+impl Person {
+    pub(super) fn assurance(&self) -> Assurance {
+        Assurance {
+            level: AssuranceLevel::from_claim(self.identity.level),
+            authenticated_ms: self.identity.authenticated_ms.unwrap_or(0),
+        }
+    }
+}
+
+/// All connections of a shard.
+#[derive(Default)]
+pub(super) struct Connections {
+    slab: Slab<Connection>,
+    generation: u32,
+    by_client: HashMap<Box<str>, ConnKey>,
+    by_secret: HashMap<Box<str>, ConnKey>,
+    by_subject: HashMap<SubjectId, Vec<ConnKey>>,
+    by_user: HashMap<Box<str>, Vec<ConnKey>>,
+}
+
+impl Connections {
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) fn users(&self) -> usize {
+        self.by_user.len()
+    }
+
+    /// The place the next connection will have.
+    pub(super) fn insert(&mut self, mut connection: Connection) -> ConnKey {
+        self.generation = self.generation.wrapping_add(1);
+        connection.generation = self.generation;
+        let client = connection.client.clone();
+        let secret = connection.secret.clone();
+        let index = self.slab.insert(connection);
+        let key = ConnKey {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            generation: self.generation,
+        };
+        self.by_client.insert(client, key);
+        if let Some(secret) = secret {
+            self.by_secret.insert(secret, key);
+        }
+        key
+    }
+
+    pub(super) fn find(&self, key: ConnKey) -> Option<&Connection> {
+        let found = self.slab.get(key.index as usize)?;
+        (found.generation == key.generation).then_some(found)
+    }
+
+    pub(super) fn find_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
+        let found = self.slab.get_mut(key.index as usize)?;
+        (found.generation == key.generation).then_some(found)
+    }
+
+    /// The present tenant of a place.
+    pub(super) fn at(&self, index: u32) -> Option<ConnKey> {
+        let generation = self.slab.get(index as usize)?.generation;
+        Some(ConnKey { index, generation })
+    }
+
+    pub(super) fn by_secret(&self, secret: &str) -> Option<ConnKey> {
+        self.by_secret.get(secret).copied()
+    }
+
+    pub(super) fn of_subject(&self, subject: &SubjectId) -> &[ConnKey] {
+        self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = ConnKey> + '_ {
+        self.slab.iter().map(|(index, connection)| ConnKey {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            generation: connection.generation,
+        })
+    }
+
+    /// Notes whose connection it is.
+    pub(super) fn named(&mut self, key: ConnKey, user: &str) {
+        let Some(connection) = self.find_mut(key) else {
+            return;
+        };
+        if user.is_empty() || *connection.user == *user {
+            return;
+        }
+        let former = std::mem::replace(&mut connection.user, user.into());
+        strike(&mut self.by_user, &*former, key);
+        self.by_user.entry(user.into()).or_default().push(key);
+    }
+
+    /// Notes who it is in the domain.
+    pub(super) fn entered(&mut self, key: ConnKey, person: Person) {
+        let subject = person.subject.clone();
+        if let Some(connection) = self.find_mut(key) {
+            connection.person = Some(Box::new(person));
+            self.by_subject.entry(subject).or_default().push(key);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: ConnKey) -> Option<Connection> {
+        self.find(key)?;
+        let gone = self.slab.try_remove(key.index as usize)?;
+        self.by_client.remove(&gone.client);
+        if let Some(secret) = &gone.secret {
+            self.by_secret.remove(secret);
+        }
+        if let Some(person) = &gone.person {
+            strike(&mut self.by_subject, &person.subject, key);
+        }
+        strike(&mut self.by_user, &*gone.user, key);
+        Some(gone)
+    }
+
+    /// The connections meant.
+    pub(super) fn meant(&self, target: &Target) -> Vec<ConnKey> {
+        let keys = if !target.client.is_empty() {
+            self.by_client
+                .get(target.client.as_str())
+                .copied()
+                .into_iter()
+                .collect()
+        } else if !target.session.is_empty() {
+            self.by_secret(&target.session).into_iter().collect()
+        } else {
+            self.by_user
+                .get(target.user.as_str())
+                .cloned()
+                .unwrap_or_default()
+        };
+        keys.into_iter()
+            .filter(|key| self.is_meant(*key, target))
+            .collect()
+    }
+
+    fn is_meant(&self, key: ConnKey, target: &Target) -> bool {
+        let Some(connection) = self.find(key) else {
+            return false;
+        };
+        let of_user = target.user.is_empty() || *connection.user == *target.user;
+        of_user && !target.spared.iter().any(|it| **it == *connection.client)
+    }
+}
+
+fn strike<K, Q>(map: &mut HashMap<K, Vec<ConnKey>>, of: &Q, key: ConnKey)
+where
+    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
+    Q: Eq + std::hash::Hash + ?Sized,
+{
+    if let Some(keys) = map.get_mut(of) {
+        keys.retain(|it| *it != key);
+        if keys.is_empty() {
+            map.remove(of);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The node from outside of its shards: what the server API, operators and shutdown ask of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use klokke_protocol::{
+    ChannelName, ClientInfo, ErrorCode, ErrorReply, StreamPosition, Unsubscribe,
+};
+use tokio::sync::oneshot;
+
+use super::Services;
+use super::mailbox::{ConnectionInfo, Counts, Directive, Question, ShardInput, Shards, Target};
+use super::publish::{self, Published, Publishing};
+use super::streams::{self, PageWish, Reader};
+use crate::hub::PresenceTally;
+use crate::session::{Event, HistoryPage, Namespace, PresenceCount, ServerSubscription};
+
+/// A handle to the running node. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) shards: Arc<Shards>,
+    pub(super) services: Services,
+}
+
+impl Control {
+    /// Publishes to a generic channel. Channel permissions are not asked: back ends may publish
+    /// everywhere but to the domain.
+    ///
+    /// # Errors
+    /// 102 for an unknown namespace, 107 for an empty payload or a domain channel, 111 when busy.
+    pub async fn publish(
+        &self,
+        channel: &ChannelName,
+        publishing: Publishing,
+    ) -> Result<Published, ErrorReply> {
+        self.generic(channel)?;
+        if publishing.data.is_empty() {
+            return Err(ErrorCode::BAD_REQUEST.into());
+        }
+        let streamed = publish::keeps_history(&self.services, channel)?;
+        if streamed && !publishing.skip_history {
+            let services = self.services.clone();
+            return publish::commit(services, channel.clone(), publishing, "api").await;
+        }
+        let publication = publish::unstreamed(&self.services, channel.clone(), publishing);
+        let given = self
+            .shards
+            .give_all(None, || ShardInput::Publish(Arc::clone(&publication)));
+        given.map_err(|_| ErrorReply::from(ErrorCode::TOO_MANY_REQUESTS))?;
+        Ok(Published::default())
+    }
+
+    /// Reads history of a generic channel.
+    ///
+    /// # Errors
+    /// 102, 107, 108 when the namespace keeps none, 112 for another epoch.
+    pub async fn history(
+        &self,
+        channel: &ChannelName,
+        limit: u32,
+        since: Option<StreamPosition>,
+        reverse: bool,
+    ) -> Result<HistoryPage, ErrorReply> {
+        self.generic(channel)?;
+        if !publish::keeps_history(&self.services, channel)? {
+            return Err(ErrorCode::NOT_AVAILABLE.into());
+        }
+        let wish = PageWish {
+            channel: channel.clone(),
+            limit,
+            since,
+            reverse,
+        };
+        streams::page(self.services.clone(), wish, Reader::SERVER).await
+    }
+
+    /// Who is present in a channel.
+    ///
+    /// # Errors
+    /// 102, 108 when presence is off, 111 when busy.
+    pub async fn presence(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<Vec<Arc<ClientInfo>>, ErrorReply> {
+        self.keeps_presence(channel)?;
+        let parts = self.survey(|reply| Question::Presence(channel.clone(), reply));
+        Ok(parts.await?.into_iter().flatten().collect())
+    }
+
+    /// How many are present in a channel.
+    ///
+    /// # Errors
+    /// See [`Control::presence`].
+    pub async fn presence_stats(&self, channel: &ChannelName) -> Result<PresenceCount, ErrorReply> {
+        self.keeps_presence(channel)?;
+        let parts = self.survey(|reply| Question::Tally(channel.clone(), reply));
+        let mut sum = PresenceTally::default();
+        parts.await?.into_iter().for_each(|part| sum.merge(part));
+        Ok(PresenceCount {
+            clients: sum.clients(),
+            users: sum.users(),
+        })
+    }
+
+    /// Every channel with a subscriber, with how many.
+    ///
+    /// # Errors
+    /// 111 when busy.
+    pub async fn channels(&self) -> Result<BTreeMap<ChannelName, usize>, ErrorReply> {
+        let mut sum = BTreeMap::new();
+        for (channel, count) in self.survey(Question::Channels).await?.into_iter().flatten() {
+            *sum.entry(channel).or_default() += count;
+        }
+        Ok(sum)
+    }
+
+    /// How much the node holds. Users and channels on several shards count several times.
+    ///
+    /// # Errors
+    /// 111 when busy.
+    pub async fn counts(&self) -> Result<Counts, ErrorReply> {
+        let parts = self.survey(Question::Counts).await?;
+        Ok(parts
+            .into_iter()
+            .fold(Counts::default(), |sum, part| Counts {
+                connections: sum.connections + part.connections,
+                users: sum.users + part.users,
+                channels: sum.channels + part.channels,
+                subscriptions: sum.subscriptions + part.subscriptions,
+            }))
+    }
+
+    /// The open connections meant.
+    ///
+    /// # Errors
+    /// 111 when busy.
+    pub async fn connections(&self, target: &Target) -> Result<Vec<ConnectionInfo>, ErrorReply> {
+        let parts = self.survey(|reply| Question::Connections(target.clone(), reply));
+        Ok(parts.await?.into_iter().flatten().collect())
+    }
+
+    /// Subscribes the sessions meant.
+    pub async fn subscribe(&self, target: Target, subscription: ServerSubscription) {
+        self.tell(target, Event::Subscribe(Box::new(subscription)))
+            .await;
+    }
+
+    /// Ends a subscription (or, without a channel, all) of the sessions meant.
+    pub async fn unsubscribe(
+        &self,
+        target: Target,
+        channel: Option<ChannelName>,
+        unsubscribe: Unsubscribe,
+    ) {
+        let event = Event::Unsubscribe {
+            channel,
+            unsubscribe,
+        };
+        self.tell(target, event).await;
+    }
+
+    /// Ends the connections meant.
+    pub async fn disconnect(&self, target: Target, disconnect: klokke_protocol::Disconnect) {
+        self.tell(target, Event::Disconnect(disconnect)).await;
+    }
+
+    /// Prolongs the connections meant, or ends them when the moment is past.
+    pub async fn refresh(&self, target: Target, expires_at_ms: Option<u64>, info: Option<Bytes>) {
+        let event = Event::Refresh {
+            expires_at_ms,
+            info,
+        };
+        self.tell(target, event).await;
+    }
+
+    /// Closes all connections, spread over some time; takes no new ones.
+    pub async fn drain(&self, over: Duration) {
+        self.shards.send_all(|| ShardInput::Drain { over }).await;
+    }
+
+    async fn tell(&self, target: Target, event: Event) {
+        let directive = Directive { target, event };
+        self.shards
+            .send_all(|| ShardInput::Tell(directive.clone()))
+            .await;
+    }
+
+    async fn survey<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Question,
+    ) -> Result<Vec<T>, ErrorReply> {
+        let mut parts = Vec::with_capacity(self.shards.count());
+        let asked = self.shards.give_all(None, || {
+            let (reply, part) = oneshot::channel();
+            parts.push(part);
+            ShardInput::Ask(question(reply))
+        });
+        asked.map_err(|_| ErrorReply::from(ErrorCode::TOO_MANY_REQUESTS))?;
+        let parts = futures_util::future::try_join_all(parts).await;
+        parts.map_err(|_| ErrorCode::INTERNAL.into())
+    }
+
+    fn generic(&self, channel: &ChannelName) -> Result<(), ErrorReply> {
+        match self.services.session.namespaces.resolve(channel) {
+            Some(Namespace::Generic(_)) => Ok(()),
+            Some(Namespace::Domain) => Err(ErrorCode::BAD_REQUEST.into()),
+            None => Err(ErrorCode::UNKNOWN_CHANNEL.into()),
+        }
+    }
+
+    fn keeps_presence(&self, channel: &ChannelName) -> Result<(), ErrorReply> {
+        let options = self.services.session.namespaces.options(channel);
+        match options {
+            Some(options) if options.presence => Ok(()),
+            Some(_) => Err(ErrorCode::NOT_AVAILABLE.into()),
+            None => Err(ErrorCode::UNKNOWN_CHANNEL.into()),
+        }
+    }
+}

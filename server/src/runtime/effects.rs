@@ -1,0 +1,458 @@
+//! What sessions want, done: each effect is carried out here, and each question answered.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klokke_protocol::{ChannelName, ClientInfo, Disconnect, DisconnectCode, ErrorCode, ErrorReply};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::mailbox::{ConnectionInfo, Counts, Question, ShardInput, Target};
+use super::publish::{self, Publishing};
+use super::shard::{Shard, goodbye};
+use super::streams::{self, PageWish, Reader};
+use crate::domain::{self, Caller, OperationError};
+use crate::hub::{ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally};
+use crate::people::SubjectId;
+use crate::session::{
+    Answer, BacklogWish, Effect, HistoryEffect, PresenceCount, SubscribeEffect, SubscribeFailure,
+    Subscribed, Ticket,
+};
+use crate::transport::{Kind, Last, Written, frame};
+
+impl Shard {
+    /// Does one thing a session wants.
+    pub(super) fn carry_out(self: &Rc<Self>, key: ConnKey, effect: Effect) {
+        match effect {
+            Effect::Write { frame, .. } => self.write(key, &frame),
+            Effect::Ping => self.write(key, &frame(Kind::Ping, b"")),
+            Effect::Close(disconnect) => self.close(key, &disconnect),
+            Effect::Verify { ticket, token } => self.verify(key, ticket, token),
+            Effect::VerifySubscription { ticket, token } => {
+                self.verify_subscription(key, ticket, token);
+            }
+            Effect::Enter { ticket, identity } => self.enter(key, ticket, identity),
+            Effect::Reassess { identity } => self.review(key, identity),
+            Effect::Subscribe(subscribe) => self.subscribe(key, *subscribe),
+            Effect::Release => self.core.borrow_mut().hub.release(key),
+            Effect::Announce { channel, info } => self.announce(Announcement {
+                channel,
+                movement: Movement::Join,
+                info,
+            }),
+            Effect::Unsubscribe { channel } => {
+                let ended = self.core.borrow_mut().hub.unsubscribe(key, &channel);
+                if let Some(ended) = ended {
+                    self.say_left(ended);
+                }
+            }
+            Effect::SetLens { channel, lens } => {
+                self.core.borrow_mut().hub.set_lens(key, &channel, lens);
+            }
+            Effect::Publish {
+                ticket,
+                channel,
+                data,
+                info,
+            } => self.publish(key, ticket, channel, data, info),
+            Effect::History(history) => self.history(key, *history),
+            Effect::Presence { ticket, channel } => self.presence(key, ticket, &channel),
+            Effect::PresenceStats { ticket, channel } => self.presence_stats(key, ticket, &channel),
+            Effect::Rpc {
+                ticket,
+                method,
+                data,
+            } => self.rpc(key, ticket, &method, data),
+            // Nobody is configured to hear these; the session says so to the client.
+            Effect::Message { .. } => {}
+        }
+    }
+
+    /// Gives a session the answer to its question.
+    pub(super) fn answer(self: &Rc<Self>, key: ConnKey, ticket: Ticket, answer: Answer) {
+        let now = self.now_ms();
+        self.with_session(key, |session| session.handle_answer(ticket, answer, now));
+    }
+
+    fn write(&self, key: ConnKey, frame: &Bytes) {
+        let written = {
+            let core = self.core.borrow();
+            core.connections.find(key).map(|it| it.link.write(frame))
+        };
+        if written == Some(Written::Overflow) {
+            self.cut_off(key, DisconnectCode::SLOW);
+        }
+    }
+
+    fn close(&self, key: ConnKey, disconnect: &Disconnect) {
+        if let Some(gone) = self.forget(key) {
+            let goodbye = goodbye(gone.door, disconnect.code, &disconnect.reason);
+            gone.link.finish(goodbye, Last::AfterQueue);
+            self.core.borrow().tally.disconnected(disconnect.code);
+        }
+    }
+
+    fn verify(self: &Rc<Self>, key: ConnKey, ticket: Ticket, token: Box<str>) {
+        let verifier = Arc::clone(&self.services.tokens);
+        let now = self.now_ms();
+        let verdict = async move { verifier.connection(&token, now).await };
+        self.ask(verdict, move |shard, verdict| {
+            shard.core.borrow().tally.verified(verdict.as_ref().err());
+            if let Ok(token) = &verdict {
+                let mut core = shard.core.borrow_mut();
+                core.connections.named(key, &token.subject);
+            }
+            shard.answer(key, ticket, Answer::Verified(verdict));
+        });
+    }
+
+    fn verify_subscription(self: &Rc<Self>, key: ConnKey, ticket: Ticket, token: Box<str>) {
+        let verifier = Arc::clone(&self.services.subscription_tokens);
+        let now = self.now_ms();
+        let verdict = async move { verifier.subscription(&token, now).await };
+        self.ask(verdict, move |shard, verdict| {
+            shard.core.borrow().tally.verified(verdict.as_ref().err());
+            shard.answer(key, ticket, Answer::SubscriptionVerified(verdict));
+        });
+    }
+
+    fn reader(&self, key: ConnKey, lens: Lens) -> Reader {
+        let core = self.core.borrow();
+        let person = core
+            .connections
+            .find(key)
+            .and_then(|it| it.person.as_deref());
+        Reader {
+            subject: person.map(|person| person.subject.clone()),
+            lens,
+        }
+    }
+
+    fn subscribe(self: &Rc<Self>, key: ConnKey, effect: SubscribeEffect) {
+        let SubscribeEffect {
+            ticket,
+            channel,
+            options,
+            backlog,
+        } = effect;
+        let now = self.now_ms();
+        let positioned = options.positioned;
+        let lens = options.lens;
+        let subscribed = {
+            let core = &mut *self.core.borrow_mut();
+            let subscribed = core.hub.subscribe(key, &channel, options, now);
+            core.tally.holds(&core.connections, &core.hub);
+            subscribed
+        };
+        if subscribed.is_err() {
+            let error = ErrorReply::from(ErrorCode::ALREADY_SUBSCRIBED);
+            let answer = Answer::Subscribed(Err(SubscribeFailure::Refused(error)));
+            return self.answer(key, ticket, answer);
+        }
+        if backlog == BacklogWish::None && !positioned {
+            return self.answer(key, ticket, Answer::Subscribed(Ok(Subscribed::default())));
+        }
+        let services = self.services.clone();
+        let reader = self.reader(key, lens);
+        let reading = streams::backlog(services, channel.clone(), backlog, reader);
+        self.ask(reading, move |shard, read| {
+            let outcome = shard.activate(key, &channel, positioned, read);
+            shard.answer(key, ticket, Answer::Subscribed(outcome));
+        });
+    }
+
+    /// Makes a subscription active with what was read, or ends it.
+    fn activate(
+        &self,
+        key: ConnKey,
+        channel: &ChannelName,
+        positioned: bool,
+        read: Result<Backlog, ErrorReply>,
+    ) -> Result<Subscribed, SubscribeFailure> {
+        let now = self.now_ms();
+        let hub = &mut self.core.borrow_mut().hub;
+        let activated = match read {
+            Err(error) => Err(SubscribeFailure::Refused(error)),
+            Ok(backlog) if !positioned => Ok(unpositioned(backlog)),
+            Ok(backlog) => hub
+                .activate(key, channel, backlog, now)
+                .map(|active| Subscribed {
+                    epoch: active.epoch,
+                    top: active.top,
+                    unbroken_from: active.unbroken_from,
+                    publications: active.publications,
+                })
+                .map_err(|error| match error {
+                    ActivateError::Inappropriate => {
+                        SubscribeFailure::Refused(ErrorCode::NOT_AVAILABLE.into())
+                    }
+                    _ => SubscribeFailure::Insufficient,
+                }),
+        };
+        if activated.is_err() {
+            // It never was active, so nobody was told that it began.
+            let _ = hub.unsubscribe(key, channel);
+        }
+        activated
+    }
+
+    fn publish(
+        self: &Rc<Self>,
+        key: ConnKey,
+        ticket: Ticket,
+        channel: ChannelName,
+        data: Bytes,
+        info: Arc<ClientInfo>,
+    ) {
+        let publishing = Publishing {
+            data,
+            info: Some(info),
+            ..Publishing::default()
+        };
+        match publish::keeps_history(&self.services, &channel) {
+            Err(error) => self.answer(key, ticket, Answer::Published(Err(error))),
+            Ok(true) => {
+                let commit = publish::commit(self.services.clone(), channel, publishing, "rpc");
+                self.ask(commit, move |shard, outcome| {
+                    shard.answer(key, ticket, Answer::Published(outcome.map(drop)));
+                });
+            }
+            Ok(false) => {
+                let publication = publish::unstreamed(&self.services, channel, publishing);
+                let outcome = self.shards.give_all(Some(self.index), || {
+                    ShardInput::Publish(Arc::clone(&publication))
+                });
+                if outcome.is_ok() {
+                    let now = self.now_ms();
+                    self.core.borrow_mut().hub.publish(&publication, now);
+                }
+                let busy = |_| ErrorCode::TOO_MANY_REQUESTS.into();
+                self.answer(key, ticket, Answer::Published(outcome.map_err(busy)));
+            }
+        }
+    }
+
+    fn history(self: &Rc<Self>, key: ConnKey, effect: HistoryEffect) {
+        let reader = self.reader(key, effect.lens);
+        let wish = PageWish {
+            channel: effect.channel,
+            limit: effect.limit,
+            since: effect.since,
+            reverse: effect.reverse,
+        };
+        let ticket = effect.ticket;
+        let page = streams::page(self.services.clone(), wish, reader);
+        self.ask(page, move |shard, page| {
+            shard.answer(key, ticket, Answer::History(page));
+        });
+    }
+
+    fn presence(self: &Rc<Self>, key: ConnKey, ticket: Ticket, channel: &ChannelName) {
+        let mut present = self.core.borrow().hub.presence(channel);
+        let parts = self.survey(|reply| Question::Presence(channel.clone(), reply));
+        self.ask(collect(parts), move |shard, parts| {
+            let answer = parts.map(|parts| {
+                present.extend(parts.into_iter().flatten());
+                present
+            });
+            shard.answer(key, ticket, Answer::Presence(answer));
+        });
+    }
+
+    fn presence_stats(self: &Rc<Self>, key: ConnKey, ticket: Ticket, channel: &ChannelName) {
+        let mut tally = self.core.borrow().hub.presence_tally(channel);
+        let parts = self.survey(|reply| Question::Tally(channel.clone(), reply));
+        self.ask(collect(parts), move |shard, parts| {
+            let answer = parts.map(|parts| {
+                parts.into_iter().for_each(|part| tally.merge(part));
+                count_of(&tally)
+            });
+            shard.answer(key, ticket, Answer::PresenceStats(answer));
+        });
+    }
+
+    /// Asks all other shards.
+    fn survey<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Question,
+    ) -> Result<Vec<oneshot::Receiver<T>>, ErrorReply> {
+        let mut parts = Vec::with_capacity(self.shards.count());
+        let asked = self.shards.give_all(Some(self.index), || {
+            let (reply, part) = oneshot::channel();
+            parts.push(part);
+            ShardInput::Ask(question(reply))
+        });
+        asked.map_err(|_| ErrorReply::from(ErrorCode::TOO_MANY_REQUESTS))?;
+        Ok(parts)
+    }
+
+    pub(super) fn answer_question(&self, question: Question) {
+        let core = self.core.borrow();
+        // Whoever asked may have gone; then nobody misses the answer.
+        match question {
+            Question::Presence(channel, reply) => drop(reply.send(core.hub.presence(&channel))),
+            Question::Tally(channel, reply) => drop(reply.send(core.hub.presence_tally(&channel))),
+            Question::Channels(reply) => {
+                let channels = core.hub.channels();
+                drop(
+                    reply.send(
+                        channels
+                            .map(|(name, count)| (name.clone(), count))
+                            .collect(),
+                    ),
+                );
+            }
+            Question::Counts(reply) => drop(reply.send(Counts {
+                connections: core.connections.len(),
+                users: core.connections.users(),
+                channels: core.hub.channel_count(),
+                subscriptions: core.hub.subscription_count(),
+            })),
+            Question::Connections(target, reply) => drop(reply.send(self.describe(&target))),
+        }
+    }
+
+    fn describe(&self, target: &Target) -> Vec<ConnectionInfo> {
+        let core = self.core.borrow();
+        let meant = core.connections.meant(target);
+        let found = meant
+            .into_iter()
+            .filter_map(|key| core.connections.find(key));
+        found
+            .map(|it| ConnectionInfo {
+                client: it.client.to_string(),
+                user: it.user.to_string(),
+                transport: it.door.name(),
+                queued_bytes: it.link.queued_bytes(),
+            })
+            .collect()
+    }
+
+    fn rpc(self: &Rc<Self>, key: ConnKey, ticket: Ticket, method: &str, data: Bytes) {
+        let caller = {
+            let core = self.core.borrow();
+            let person = core
+                .connections
+                .find(key)
+                .and_then(|it| it.person.as_deref());
+            person.map(|person| {
+                let subject: SubjectId = person.subject.clone();
+                Caller::person(subject, person.assurance(), domain::Door::Rpc)
+            })
+        };
+        let Some(caller) = caller else {
+            let denied = ErrorReply::from(ErrorCode::UNAUTHORIZED);
+            return self.answer(key, ticket, Answer::Rpc(Err(denied)));
+        };
+        let (input, idempotency) = without_key(data);
+        let request = domain::Request {
+            operation: method.to_owned(),
+            input,
+            idempotency,
+            caller,
+        };
+        let domain = self.services.domain.clone();
+        let call = async move { domain.call(request).await };
+        self.ask(call, move |shard, outcome| {
+            let outcome = outcome
+                .map(|done| done.output)
+                .map_err(|error| reply_of(&error));
+            shard.answer(key, ticket, Answer::Rpc(outcome));
+        });
+    }
+}
+
+/// Waits for every shard's part.
+async fn collect<T>(
+    parts: Result<Vec<oneshot::Receiver<T>>, ErrorReply>,
+) -> Result<Vec<T>, ErrorReply> {
+    let parts = futures_util::future::try_join_all(parts?).await;
+    // A shard that ended takes its connections with it; the client is about to lose its own.
+    parts.map_err(|_| ErrorCode::INTERNAL.into())
+}
+
+/// What was read for a subscription that does not follow offsets.
+fn unpositioned(backlog: Backlog) -> Subscribed {
+    Subscribed {
+        epoch: backlog.epoch,
+        top: backlog.top,
+        unbroken_from: backlog.top + 1,
+        publications: Vec::new(),
+    }
+}
+
+fn count_of(tally: &PresenceTally) -> PresenceCount {
+    PresenceCount {
+        clients: tally.clients(),
+        users: tally.users(),
+    }
+}
+
+fn reply_of(error: &OperationError) -> ErrorReply {
+    ErrorReply {
+        code: error.code,
+        message: error.key.to_owned(),
+        temporary: error.temporary,
+    }
+}
+
+/// The name under which an RPC's input carries the caller's key against doing it twice.
+const KEY_FIELD: &str = "idempotency_key";
+
+/// An operation's input without the caller's key, and the key. What is no object, or holds no key,
+/// goes on as it came.
+fn without_key(data: Bytes) -> (Bytes, Option<String>) {
+    #[derive(Deserialize)]
+    struct Keyed {
+        #[serde(default)]
+        idempotency_key: Option<String>,
+    }
+    let mentioned = data
+        .windows(KEY_FIELD.len())
+        .any(|it| it == KEY_FIELD.as_bytes());
+    if !mentioned {
+        return (data, None);
+    }
+    let Ok(Keyed {
+        idempotency_key: Some(key),
+    }) = serde_json::from_slice(&data)
+    else {
+        return (data, None);
+    };
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&data);
+    let Ok(mut object) = object else {
+        return (data, None);
+    };
+    object.remove(KEY_FIELD);
+    let input = serde_json::Value::Object(object).to_string();
+    (Bytes::from(input), Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_taken_out_of_an_operations_input() {
+        let rows = [
+            (r#"{"a":1}"#, r#"{"a":1}"#, None),
+            (r#"{"a":1,"idempotency_key":"k"}"#, r#"{"a":1}"#, Some("k")),
+            (
+                r#"{"a":"idempotency_key"}"#,
+                r#"{"a":"idempotency_key"}"#,
+                None,
+            ),
+            (r#"["idempotency_key"]"#, r#"["idempotency_key"]"#, None),
+            ("", "", None),
+        ];
+        for (data, input, key) in rows {
+            let (seen, found) = without_key(Bytes::from(data));
+            assert_eq!(
+                (&*seen, found.as_deref()),
+                (input.as_bytes(), key),
+                "{data}"
+            );
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Publishing to generic channels: through a ledger where the namespace keeps history, straight to
+//! every shard where it does not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klokke_protocol::{ChannelName, ClientInfo, Epoch, ErrorCode, ErrorReply};
+
+use super::Services;
+use super::streams::{error_of, ledger_of};
+use crate::hub;
+use crate::ledger::{Actor, Append, Call, Content, IdempotencyKey, Publisher};
+
+/// Something to publish.
+#[derive(Debug, Clone, Default)]
+pub struct Publishing {
+    /// The payload.
+    pub data: Bytes,
+    /// The client that publishes, when one does.
+    pub info: Option<Arc<ClientInfo>>,
+    /// For filters.
+    pub tags: BTreeMap<String, String>,
+    /// The caller's key against publishing twice; for channels with history.
+    pub idempotency: Option<String>,
+    /// Subscribers that agreed on deltas get one.
+    pub delta: bool,
+    /// Not into the stream, even where there is one.
+    pub skip_history: bool,
+}
+
+/// Where a publication ended up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Its offset; 0 without history.
+    pub offset: u64,
+    /// Its stream; empty without history.
+    pub epoch: Epoch,
+}
+
+/// Whether a channel keeps a stream, if there is such a channel and a client may publish there.
+pub(super) fn keeps_history(
+    services: &Services,
+    channel: &ChannelName,
+) -> Result<bool, ErrorReply> {
+    let options = services.session.namespaces.options(channel);
+    let options = options.ok_or_else(|| ErrorReply::from(ErrorCode::UNKNOWN_CHANNEL))?;
+    Ok(options.has_history())
+}
+
+/// The publication as shards take it when it is in no stream.
+pub(super) fn unstreamed(
+    services: &Services,
+    channel: ChannelName,
+    publishing: Publishing,
+) -> Arc<hub::Publication> {
+    let by_namespace = services.session.namespaces.options(&channel);
+    let delta = publishing.delta || by_namespace.is_some_and(|options| options.delta_publish);
+    Arc::new(hub::Publication {
+        channel,
+        offset: 0,
+        epoch: Epoch::default(),
+        content: hub::Content {
+            tags: publishing.tags,
+            ..hub::Content::open(publishing.data)
+        },
+        info: publishing.info,
+        time_ms: 0,
+        delta,
+    })
+}
+
+/// Commits a publication to its channel's stream; it reaches the shards as any commit does.
+pub(super) async fn commit(
+    services: Services,
+    channel: ChannelName,
+    publishing: Publishing,
+    door: &'static str,
+) -> Result<Published, ErrorReply> {
+    let ledger = ledger_of(&services, &channel)?;
+    let info = publishing.info.as_deref();
+    let actor = Actor {
+        subject: info.map_or("", |info| info.user.as_str()).into(),
+        profile: None,
+        door: door.into(),
+    };
+    let content = Content {
+        full: publishing.data.clone(),
+        tags: publishing.tags,
+        publisher: info.map(|info| Publisher {
+            user: info.user.clone(),
+            client: info.client.clone(),
+            conn_info: info.conn_info.clone(),
+            chan_info: info.chan_info.clone(),
+        }),
+        ..Content::default()
+    };
+    let job = Append {
+        channels: vec![channel.clone()],
+        content,
+    };
+    let mut call = Call::new("publish", actor, job);
+    if let Some(key) = &publishing.idempotency {
+        // Within one ledger lie many channels, and a key counts in each for itself.
+        let key = format!("{channel}/{key}");
+        call = call.with_key(IdempotencyKey::new(&key, "publish", &publishing.data));
+    }
+    let done = services.domain.ledgers().call(&ledger, call).await;
+    let done = done.map_err(|error| error_of(&error))?;
+    let commit = done.commit.as_deref();
+    let offset = commit.and_then(|commit| {
+        let mut places = commit.entries.iter().flat_map(|entry| &entry.channels);
+        places
+            .find(|(name, _)| *name == channel)
+            .map(|(_, offset)| *offset)
+    });
+    Ok(Published {
+        offset: offset.unwrap_or(0),
+        epoch: commit
+            .map(|commit| commit.epoch.clone())
+            .unwrap_or_default(),
+    })
+}

@@ -1,0 +1,572 @@
+//! One shard: a thread's connections, its hub and its clock, and the loop that drives them.
+//!
+//! Everything a shard owns lies in one [`Core`] behind one cell, borrowed for the length of one
+//! event and never over an `await`. Futures that need the answer of somebody else run as tasks of
+//! the same thread and come back with an event of their own.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use klokke_protocol::{Codec, DisconnectCode};
+use tokio::sync::{Notify, watch};
+use tower::ServiceExt as _;
+
+use super::connections::{Connection, Connections};
+use super::delivery::Hold;
+use super::mailbox::{Inbound, ShardInput, Shards};
+use super::tally::Tally;
+use super::wheel::Wheel;
+use super::{Services, entering};
+use crate::hub::{self, Announcement, ConnKey, Hub, Movement, Unsubscribed, Wire};
+use crate::ledger::LedgerId;
+use crate::session::{self, Event, PingStyle, Session};
+use crate::transport::{
+    Cause, Door, Host, Last, Link, LocalFuture, Opening, Uplink, Written, close_frame, serve,
+};
+
+/// Subscribers written to before connections that have something to say get their turn. At some
+/// microseconds a write, a turn is about a millisecond.
+const FAN_OUT_BUDGET: usize = 256;
+/// Inputs taken before the fan-out has its turn.
+const INPUTS_PER_TURN: usize = 256;
+/// Longest a stopping shard waits for its ledgers to end: their last batch is on its way to disk.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What one thread owns.
+pub(super) struct Core {
+    pub(super) connections: Connections,
+    pub(super) hub: Hub,
+    pub(super) wheel: Wheel,
+    /// Deliveries that wait until changed rights are applied, by ledger.
+    pub(super) holds: HashMap<LedgerId, Hold>,
+    pub(super) tally: Tally,
+    /// When entitlements are computed anew because the day turns.
+    pub(super) midnight_ms: u64,
+}
+
+/// One shard, as its own tasks see it.
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) services: Services,
+    pub(super) shards: Arc<Shards>,
+    pub(super) core: RefCell<Core>,
+    work: Notify,
+    draining: Cell<bool>,
+    stopping: Cell<bool>,
+    /// Ends kept-alive HTTP connections.
+    drain: watch::Sender<bool>,
+}
+
+impl Shard {
+    pub(super) fn new(index: usize, services: Services, shards: Arc<Shards>) -> Rc<Self> {
+        let now = services.clock.now_ms();
+        let core = Core {
+            connections: Connections::default(),
+            hub: Hub::new(),
+            wheel: Wheel::new(now),
+            holds: HashMap::new(),
+            tally: Tally::new(services.telemetry.meters()),
+            midnight_ms: crate::people::day::next_midnight_ms(now),
+        };
+        Rc::new(Self {
+            index,
+            services,
+            shards,
+            core: RefCell::new(core),
+            work: Notify::new(),
+            draining: Cell::new(false),
+            stopping: Cell::new(false),
+            drain: watch::channel(false).0,
+        })
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.services.clock.now_ms()
+    }
+
+    /// Runs until told to stop.
+    pub(super) async fn run(self: Rc<Self>, mut inbound: Inbound) {
+        let mut actors = tokio::task::JoinSet::new();
+        let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut fired = Vec::new();
+        while !self.stopping.get() {
+            tokio::select! {
+                biased;
+                Some(task) = inbound.tasks.recv() => { actors.spawn_local(task()); }
+                Some(_) = actors.join_next() => {}
+                Some(input) = inbound.inputs.recv() => {
+                    self.take(input);
+                    self.take_more(&mut inbound);
+                }
+                () = self.work.notified() => {}
+                () = &mut sleep => {}
+            }
+            self.turn(&mut fired);
+            let wake = self.next_wake();
+            sleep.as_mut().reset(tokio::time::Instant::now() + wake);
+            if self.core.borrow().hub.has_work() {
+                self.work.notify_one();
+                tokio::task::yield_now().await;
+            }
+        }
+        self.end(inbound, actors).await;
+    }
+
+    /// Lets ledgers finish what they have; their news is for nobody here any more.
+    async fn end(&self, mut inbound: Inbound, mut actors: tokio::task::JoinSet<()>) {
+        let rest = async {
+            loop {
+                tokio::select! {
+                    Some(task) = inbound.tasks.recv() => { actors.spawn_local(task()); }
+                    Some(_) = inbound.inputs.recv() => {}
+                    ended = actors.join_next() => if ended.is_none() { break },
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_GRACE, rest).await.is_err() {
+            tracing::warn!(shard = self.index, "ledgers did not end in time");
+        }
+    }
+
+    fn take_more(self: &Rc<Self>, inbound: &mut Inbound) {
+        for _ in 1..INPUTS_PER_TURN {
+            match inbound.inputs.try_recv() {
+                Ok(input) => self.take(input),
+                Err(_) => return,
+            }
+        }
+        self.work.notify_one();
+    }
+
+    fn take(self: &Rc<Self>, input: ShardInput) {
+        let now = self.now_ms();
+        match input {
+            ShardInput::Socket(incoming) => {
+                let serving = serve(
+                    incoming,
+                    Rc::clone(self),
+                    Arc::clone(&self.services.transport),
+                    self.drain.subscribe(),
+                );
+                let shard = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    serving.await;
+                    shard.unload();
+                });
+            }
+            ShardInput::Delivery(delivery) => self.deliver(&delivery),
+            ShardInput::Answer(answer) => self.ledger_answered(answer),
+            ShardInput::Publish(publication) => {
+                self.core.borrow_mut().hub.publish(&publication, now);
+            }
+            ShardInput::Announce(news) => self.core.borrow_mut().hub.announce(&news, now),
+            ShardInput::Ask(question) => self.answer_question(question),
+            ShardInput::Tell(directive) => {
+                let keys = self.core.borrow().connections.meant(&directive.target);
+                for key in keys {
+                    self.happen(key, directive.event.clone());
+                }
+            }
+            ShardInput::Uplink { secret, frame } => self.receive_emulated(&secret, frame),
+            ShardInput::Drain { over } => self.drain(over),
+            ShardInput::Stop => self.stopping.set(true),
+        }
+    }
+
+    /// One turn: what is due by the clock, then some of what waits in the hub.
+    fn turn(self: &Rc<Self>, fired: &mut Vec<u32>) {
+        let now = self.now_ms();
+        self.core.borrow_mut().wheel.advance(now, fired);
+        for index in fired.drain(..) {
+            let Some(key) = self.core.borrow().connections.at(index) else {
+                continue;
+            };
+            self.with_session(key, |session| session.handle_timeout(now));
+        }
+        if now >= self.core.borrow().midnight_ms {
+            entering::day_turned(self, now);
+        }
+        self.fan_out(now);
+    }
+
+    fn next_wake(&self) -> Duration {
+        let core = self.core.borrow();
+        let next = core.wheel.next_wake_ms().unwrap_or(u64::MAX);
+        let wait = next.min(core.midnight_ms).saturating_sub(self.now_ms());
+        Duration::from_millis(wait)
+    }
+
+    fn fan_out(self: &Rc<Self>, now: u64) {
+        let mut outcome = Outcome::default();
+        {
+            let Core {
+                hub,
+                connections,
+                tally,
+                ..
+            } = &mut *self.core.borrow_mut();
+            if !hub.has_work() {
+                return;
+            }
+            let mut sink = Sink {
+                connections,
+                outcome: &mut outcome,
+            };
+            let done = hub.fan_out(now, FAN_OUT_BUDGET, &mut sink);
+            tally.fanned_out(&done);
+        }
+        for key in outcome.slow {
+            self.cut_off(key, DisconnectCode::SLOW);
+        }
+        for key in outcome.inappropriate {
+            self.cut_off(key, DisconnectCode::INAPPROPRIATE_PROTOCOL);
+        }
+        for (key, channel) in outcome.lost {
+            self.happen(key, Event::PositionLost { channel });
+        }
+    }
+
+    /// Tells a session of something and does what it then wants.
+    pub(super) fn happen(self: &Rc<Self>, key: ConnKey, event: Event) {
+        let now = self.now_ms();
+        self.with_session(key, |session| session.handle_event(event, now));
+    }
+
+    /// Calls a session, carries out what it wants and sets its next deadline.
+    pub(super) fn with_session(self: &Rc<Self>, key: ConnKey, call: impl FnOnce(&mut Session)) {
+        {
+            let mut core = self.core.borrow_mut();
+            let Some(connection) = core.connections.find_mut(key) else {
+                return;
+            };
+            call(&mut connection.session);
+        }
+        loop {
+            let effect = {
+                let mut core = self.core.borrow_mut();
+                let Some(connection) = core.connections.find_mut(key) else {
+                    break;
+                };
+                connection.session.poll_effect()
+            };
+            match effect {
+                Some(effect) => self.carry_out(key, effect),
+                None => break,
+            }
+        }
+        self.rearm(key);
+        if self.core.borrow().hub.has_work() {
+            self.work.notify_one();
+        }
+    }
+
+    fn rearm(&self, key: ConnKey) {
+        let core = &mut *self.core.borrow_mut();
+        let Some(connection) = core.connections.find(key) else {
+            return;
+        };
+        match connection.session.next_deadline() {
+            Some(deadline) => core.wheel.arm(key.index, deadline),
+            None => core.wheel.disarm(key.index),
+        }
+        // The loop sleeps until what it last knew to be the earliest deadline.
+        self.work.notify_one();
+    }
+
+    /// Closes a connection that cannot be talked to in an orderly way any more.
+    pub(super) fn cut_off(&self, key: ConnKey, code: DisconnectCode) {
+        let Some(connection) = self.forget(key) else {
+            return;
+        };
+        let goodbye = goodbye(connection.door, code.number(), code.text());
+        connection.link.finish(goodbye, Last::InsteadOfQueue);
+        let core = self.core.borrow();
+        core.tally.disconnected(code.number());
+        if code == DisconnectCode::SLOW {
+            core.tally.slow(connection.door);
+        }
+    }
+
+    /// Takes a connection out of everything the shard has.
+    pub(super) fn forget(&self, key: ConnKey) -> Option<Connection> {
+        let (gone, ended) = {
+            let core = &mut *self.core.borrow_mut();
+            let gone = core.connections.remove(key)?;
+            core.wheel.disarm(key.index);
+            let ended = core.hub.remove(key);
+            core.tally.holds(&core.connections, &core.hub);
+            (gone, ended)
+        };
+        self.unload();
+        for unsubscribed in ended {
+            self.say_left(unsubscribed);
+        }
+        Some(gone)
+    }
+
+    /// Tells a channel that somebody left, where that is wanted.
+    pub(super) fn say_left(&self, unsubscribed: Unsubscribed) {
+        if let Some(info) = unsubscribed.announce {
+            self.announce(Announcement {
+                channel: unsubscribed.channel,
+                movement: Movement::Leave,
+                info,
+            });
+        }
+    }
+
+    /// Tells every shard who came or went. Presence is the truth; this is news, and may be lost
+    /// when shards have too much waiting.
+    pub(super) fn announce(&self, news: Announcement) {
+        let news = Arc::new(news);
+        let _ = self
+            .shards
+            .give_all(Some(self.index), || ShardInput::Announce(Arc::clone(&news)));
+        self.core.borrow_mut().hub.announce(&news, self.now_ms());
+        self.work.notify_one();
+    }
+
+    /// Runs a question to somebody else: at once when the answer is there, else as a task.
+    pub(super) fn ask<T: 'static>(
+        self: &Rc<Self>,
+        question: impl Future<Output = T> + 'static,
+        then: impl FnOnce(&Rc<Self>, T) + 'static,
+    ) {
+        let mut question = Box::pin(question);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        if let std::task::Poll::Ready(answer) = question.as_mut().poll(&mut cx) {
+            return then(self, answer);
+        }
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let answer = question.await;
+            then(&shard, answer);
+        });
+    }
+
+    fn receive_emulated(self: &Rc<Self>, secret: &str, frame: Bytes) {
+        let key = self.core.borrow().connections.by_secret(secret);
+        if let Some(key) = key {
+            Host::receive(self, key, frame);
+        }
+    }
+
+    /// Closes everything, evenly over the time given and in no particular order.
+    fn drain(self: &Rc<Self>, over: Duration) {
+        self.draining.set(true);
+        self.drain.send_replace(true);
+        let mut keys: Vec<ConnKey> = self.core.borrow().connections.keys().collect();
+        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
+        // Slab order is order of arrival, and whole schools arrive together.
+        rand::seq::SliceRandom::shuffle(keys.as_mut_slice(), &mut rand::rng());
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let begin = tokio::time::Instant::now();
+            for (nth, key) in (0..count).zip(keys) {
+                let due = begin + over.mul_f64(f64::from(nth) / f64::from(count));
+                if due > tokio::time::Instant::now() {
+                    tokio::time::sleep_until(due).await;
+                }
+                shard.happen(key, Event::Disconnect(DisconnectCode::SHUTDOWN.into()));
+            }
+        });
+    }
+
+    /// A socket in its handshake, or a connection, is no longer the shard's.
+    fn unload(&self) {
+        if let Some(mailbox) = self.shards.mailbox(self.index) {
+            mailbox.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The last bytes on a connection that is cut off. Emulated ones just end: what the queue would
+/// have said first is lost, so a push in their own framing has no place to begin.
+pub(super) fn goodbye(door: Door, code: u32, reason: &str) -> Bytes {
+    match door {
+        Door::WebSocket => close_frame(u16::try_from(code).unwrap_or(1011), reason),
+        Door::HttpStream | Door::Sse => Bytes::new(),
+    }
+}
+
+/// What the hub found while writing.
+#[derive(Default)]
+struct Outcome {
+    slow: Vec<ConnKey>,
+    inappropriate: Vec<ConnKey>,
+    lost: Vec<(ConnKey, klokke_protocol::ChannelName)>,
+}
+
+/// The hub's way to the sockets.
+struct Sink<'a> {
+    connections: &'a Connections,
+    outcome: &'a mut Outcome,
+}
+
+impl hub::Sink for Sink<'_> {
+    fn write(&mut self, conn: ConnKey, frame: &Bytes, _: u32) -> hub::Written {
+        let Some(connection) = self.connections.find(conn) else {
+            return hub::Written::Refused;
+        };
+        match connection.link.write(frame) {
+            Written::Sent | Written::Queued => hub::Written::Accepted,
+            Written::Overflow => {
+                self.outcome.slow.push(conn);
+                hub::Written::Refused
+            }
+            Written::Closed => hub::Written::Refused,
+        }
+    }
+
+    fn position_lost(&mut self, conn: ConnKey, channel: &klokke_protocol::ChannelName) {
+        self.outcome.lost.push((conn, channel.clone()));
+    }
+
+    fn inappropriate(&mut self, conn: ConnKey) {
+        self.outcome.inappropriate.push(conn);
+    }
+}
+
+impl Shard {
+    fn connection(&self, opening: &Opening, link: &Rc<Link>) -> Connection {
+        let wire = match (opening.door, opening.codec) {
+            (Door::WebSocket, Codec::Json) => Wire::WebSocketJson,
+            (Door::WebSocket, Codec::Protobuf) => Wire::WebSocketProtobuf,
+            (Door::HttpStream, Codec::Json) => Wire::StreamJson,
+            (Door::HttpStream, Codec::Protobuf) => Wire::StreamProtobuf,
+            (Door::Sse, _) => Wire::EventStream,
+        };
+        let secret: Option<Box<str>> = wire
+            .is_emulated()
+            .then(|| format!("{:04x}{}", self.index, random_id()).into());
+        let client: Box<str> = random_id().into();
+        let begun = session::Link {
+            wire,
+            ping: if opening.native_ping {
+                PingStyle::Frames
+            } else {
+                PingStyle::Messages
+            },
+            client: client.clone(),
+            emulation: secret.clone(),
+            jitter: rand::random(),
+        };
+        let settings = Arc::clone(&self.services.session);
+        Connection {
+            generation: 0,
+            session: Box::new(Session::new(settings, begun, self.now_ms())),
+            link: Rc::clone(link),
+            door: opening.door,
+            client,
+            user: Box::default(),
+            secret,
+            person: None,
+        }
+    }
+}
+
+/// A random UUID. From the thread's generator: the system's costs a call each.
+fn random_id() -> String {
+    uuid::Builder::from_random_bytes(rand::random())
+        .into_uuid()
+        .to_string()
+}
+
+impl Host for Shard {
+    fn has_room(self: &Rc<Self>) -> bool {
+        !self.draining.get()
+    }
+
+    fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey> {
+        if self.draining.get() {
+            return None;
+        }
+        let connection = self.connection(opening, link);
+        let key = {
+            let core = &mut *self.core.borrow_mut();
+            let key = core.connections.insert(connection);
+            core.tally.holds(&core.connections, &core.hub);
+            key
+        };
+        if let Some(mailbox) = self.shards.mailbox(self.index) {
+            mailbox.load.fetch_add(1, Ordering::Relaxed);
+        }
+        self.rearm(key);
+        Some(key)
+    }
+
+    fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes) {
+        let now = self.now_ms();
+        self.with_session(id, |session| session.handle_frame(frame, now));
+    }
+
+    fn pong(self: &Rc<Self>, id: ConnKey) {
+        self.with_session(id, Session::handle_pong);
+    }
+
+    fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause) {
+        if self.forget(id).is_some() {
+            self.core.borrow().tally.closed(cause);
+        }
+    }
+
+    fn uplink<'a>(
+        self: &'a Rc<Self>,
+        session: &'a str,
+        node: &'a str,
+        frame: Bytes,
+    ) -> LocalFuture<'a, Uplink> {
+        let outcome = self.route(session, node, frame);
+        Box::pin(std::future::ready(outcome))
+    }
+
+    fn edge(
+        self: &Rc<Self>,
+        request: Request<hyper::body::Incoming>,
+        peer: SocketAddr,
+    ) -> LocalFuture<'_, Response<axum::body::Body>> {
+        let mut request = request.map(axum::body::Body::new);
+        request
+            .extensions_mut()
+            .insert(axum::extract::ConnectInfo(peer));
+        let edge = self.services.edge.clone();
+        Box::pin(async move {
+            let Ok(response) = edge.oneshot(request).await;
+            response
+        })
+    }
+}
+
+impl Shard {
+    /// Where an emulated connection's commands go: its secret begins with its shard.
+    fn route(self: &Rc<Self>, session: &str, node: &str, frame: Bytes) -> Uplink {
+        if !node.is_empty() && *node != *self.services.session.node {
+            return Uplink::UnknownNode;
+        }
+        let owner = session
+            .get(..4)
+            .and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        match owner {
+            Some(owner) if owner == self.index => self.receive_emulated(session, frame),
+            Some(owner) if owner < self.shards.count() => {
+                let secret = session.into();
+                let input = ShardInput::Uplink { secret, frame };
+                if self.shards.give(owner, input).is_err() {
+                    return Uplink::Busy;
+                }
+            }
+            // No such session: the sender must not learn that.
+            _ => {}
+        }
+        Uplink::Accepted
+    }
+}
