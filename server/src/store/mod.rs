@@ -1,5 +1,5 @@
 //! The store: where commits are kept. This file is the contract; [`memory`] is the reference,
-//! [`fjall`](mod@fjall) the embedded backend, and [`conformance`] the suite both must pass.
+//! [`fjall`](mod@fjall) the embedded backend, and `conformance` the suite both must pass.
 //!
 //! A store knows ledgers, commits and the rows derived from them. It knows nothing of actors,
 //! rights or protocols.

@@ -1,10 +1,10 @@
 //! The embedded store on fjall, a log-structured storage engine with a journal.
 //!
-//! - [`writer`]: the one thread that writes: group commit with one flush for all ledgers.
-//! - [`reader`], [`pool`]: checked reads on snapshots, off the shard threads.
-//! - [`witness`]: why a damaged journal is found at start, although fjall itself cuts it silently.
-//! - [`recovery`]: what is checked when a store is opened.
-//! - [`keys`], [`rows`], [`files`]: how rows lie on disk. [`trim`]: how they go.
+//! - `writer`: the one thread that writes: group commit with one flush for all ledgers.
+//! - `reader`, `pool`: checked reads on snapshots, off the shard threads.
+//! - `witness`: why a damaged journal is found at start, although fjall itself cuts it silently.
+//! - `recovery`: what is checked when a store is opened.
+//! - `keys`, `rows`, `files`: how rows lie on disk. `trim`: how they go.
 //!
 //! Each row has a checksum of its own over keyspace, key and value, besides those that fjall's
 //! tables have per block; commits have checksum, digest and hash chain. So a flipped bit is either

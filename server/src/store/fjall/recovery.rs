@@ -4,7 +4,7 @@
 //! 2. The database opens, and has all its keyspaces. (fjall makes what it misses; a store that has
 //!    lost its data must not come up empty.)
 //! 3. Every ledger's head can be read.
-//! 4. Everything witnessed is there, see [`super::witness`].
+//! 4. Everything witnessed is there, see `witness`.
 //!
 //! What fails 1 or 2 fails the opening. What fails 3 or 4 for one ledger stops that ledger only.
 
