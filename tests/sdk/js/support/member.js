@@ -1,0 +1,126 @@
+// A person of the class scenario on one of the three SDKs, with everything they ever see.
+
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { Centrifuge } from 'centrifuge';
+import WebSocket from 'ws';
+
+import * as token from './token.js';
+import { event, until } from './wait.js';
+
+const PYTHON_MEMBER = join(dirname(fileURLToPath(import.meta.url)), '../../python/member.py');
+
+class Member {
+  /** Every entry, in the order it came. */
+  entries = [];
+
+  constructor({ subject, profile }) {
+    this.subject = subject;
+    this.profile = profile;
+  }
+
+  /** The entries about messages of a thread that hold this text, or all of the thread. */
+  messages(thread, text) {
+    return this.entries
+      .filter((entry) => entry.type === 'message' && entry.thread.id === thread)
+      .map((entry) => entry.message)
+      .filter((message) => text === undefined || message.text === text);
+  }
+
+  /** Whether a text ever stood in anything that came. */
+  hasSeen(text) {
+    return JSON.stringify(this.entries).includes(text);
+  }
+}
+
+/** On the JavaScript SDK; the only kind that can also act. */
+export class Actor extends Member {
+  constructor(person, address, claims = {}) {
+    super(person);
+    this.lost = [];
+    this.client = new Centrifuge(`ws://${address}/connection/websocket`, {
+      token: token.of(person.subject, claims),
+      getToken: async () => token.of(person.subject, claims),
+      websocket: WebSocket,
+      minReconnectDelay: 20,
+      maxReconnectDelay: 200,
+      timeout: 20_000,
+    });
+    this.client.on('publication', ({ data }) => this.entries.push(data));
+    this.client.on('unsubscribed', ({ channel }) => this.lost.push(channel));
+  }
+
+  async connect() {
+    this.client.connect();
+    await this.client.ready();
+    return this;
+  }
+
+  /** Runs an operation as this person. */
+  async call(operation, input = {}) {
+    return (await this.client.rpc(operation, { profile: this.profile, ...input })).data;
+  }
+
+  /** The code with which an operation refuses. */
+  async refused(operation, input) {
+    try {
+      await this.call(operation, input);
+    } catch (failure) {
+      return failure.code;
+    }
+    throw new Error(`${operation} was not refused`);
+  }
+
+  /**
+   * Everything said in the unit before this call has arrived when it returns: the answer comes from the same ledger, behind
+   * what it said.
+   */
+  async fence() {
+    await this.client.rpc('badge.get', { profile: this.profile });
+  }
+
+  async close() {
+    this.client.disconnect();
+  }
+
+  reconnected() {
+    return event(this.client, 'connected');
+  }
+}
+
+/** On another language's SDK, as a process that prints what it sees. */
+export class Listener extends Member {
+  constructor(person, command, arguments_, address) {
+    super(person);
+    const url = `ws://${address}/connection/websocket`;
+    this.process = spawn(command, [...arguments_, url, token.of(person.subject)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.connected = 0;
+    createInterface(this.process.stdout).on('line', (line) => {
+      const { what, data } = JSON.parse(line);
+      if (what === 'connected') this.connected += 1;
+      if (what === 'entry') this.entries.push(data);
+    });
+  }
+
+  async connect() {
+    await until(() => this.connected > 0, `${this.subject} connects`);
+    return this;
+  }
+
+  async close() {
+    this.process.stdin.end();
+    this.process.kill();
+  }
+}
+
+export const onPython = (person, address) =>
+  new Listener(person, process.env.KLOKKE_PYTHON ?? 'python3', [PYTHON_MEMBER], address);
+
+export const onGo = (person, address) => {
+  const program = process.env.KLOKKE_GO_MEMBER;
+  if (!program) throw new Error('KLOKKE_GO_MEMBER does not name the built member of tests/sdk/go');
+  return new Listener(person, program, [], address);
+};
