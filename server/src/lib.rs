@@ -9,6 +9,7 @@
 //! `config` and `telemetry` are leaves that every room may name; `store` is a port with its adapters.
 //! `cargo xtask tidy` checks the arrows.
 
+pub mod app;
 pub mod auth;
 pub mod config;
 pub mod domain;

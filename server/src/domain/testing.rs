@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::{Caller, Domain, Door, OperationError, OutboxDoor, Request};
 use crate::ledger::testing::{Bench, Got};
-use crate::ledger::{Actor, Call, Clock, Delivery, LedgerId};
+use crate::ledger::{Actor, Call, Clock, Delivery, Inbox as _, LedgerId};
 use crate::people::record::{
     Account, Group, Inbox, Membership, PeopleRecord, Person, Profile, Relation, Unit,
 };
@@ -199,6 +199,59 @@ impl World {
         let answer = self.domain.call(request).await;
         let answer = answer.unwrap_or_else(|fault| panic!("{operation}: {fault}"));
         serde_json::from_slice(&answer.output).expect("outputs are JSON")
+    }
+
+    /// Opens the municipality above the school, with the town hall's profile 7 as its leader.
+    pub async fn found_municipality(&mut self) {
+        let code: UnitCode = "M101".parse().expect("a sound code");
+        let unit = Unit {
+            code: code.clone(),
+            name: "Lillebæk Kommune".to_owned(),
+            kind: UnitKind::Municipality,
+            parent: None,
+            ancestors: Vec::new(),
+            municipality: Some(code.clone()),
+            children: vec![school()],
+        };
+        let mut records = vec![PeopleRecord::Unit(unit)];
+        records.extend(
+            person(7, UserKind::Leader)
+                .into_iter()
+                .map(|record| match record {
+                    PeopleRecord::Profile(profile) => {
+                        let id = ProfileId::new(code.clone(), 1);
+                        PeopleRecord::Profile(Profile {
+                            id,
+                            home: None,
+                            home_municipality: None,
+                            ..profile
+                        })
+                    }
+                    record => record,
+                }),
+        );
+        self.change("M101", records).await;
+        self.forget();
+    }
+
+    /// Hands a unit what a unit above it decided, as its outbox does.
+    pub async fn inherit(&self, unit: &str, input: Value) {
+        let ledger = LedgerId::parse(unit).expect("a sound name");
+        let input = Bytes::from(input.to_string());
+        let job = OutboxDoor
+            .job(&ledger, "communication.inherit", &input)
+            .expect("it is an internal operation");
+        let call = Call {
+            job,
+            actor: Actor::default(),
+            operation: "communication.inherit".into(),
+            idempotency: None,
+        };
+        self.bench
+            .ledgers
+            .call(&ledger, call)
+            .await
+            .expect("it is the server");
     }
 
     fn collect(&mut self) {

@@ -115,7 +115,6 @@ impl Deref for Shared {
 }
 
 /// The whole edge as one service.
-#[must_use]
 pub fn router(parts: Parts) -> Router {
     let folder = parts.folder.clone();
     let meters = parts.telemetry.meters();

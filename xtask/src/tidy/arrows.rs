@@ -29,12 +29,12 @@ const ROOMS: &[Room] = &[
         may_name: &[],
     },
     Room {
-        name: "session",
+        name: "hub",
         may_name: &[],
     },
     Room {
-        name: "hub",
-        may_name: &[],
+        name: "session",
+        may_name: &["auth", "hub"],
     },
     Room {
         name: "store",

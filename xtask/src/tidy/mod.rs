@@ -5,7 +5,7 @@
 
 mod arrows;
 mod length;
-mod metrics;
+mod pages;
 mod prints;
 mod purpose;
 mod wire;
@@ -78,7 +78,7 @@ fn check(house: &House) -> Result<Vec<Complaint>> {
         complaints.extend(prints::check(source));
     }
     complaints.extend(wire::check(house, &sources)?);
-    complaints.extend(metrics::check(house, &sources)?);
+    complaints.extend(pages::check(house, &sources)?);
     Ok(complaints)
 }
 

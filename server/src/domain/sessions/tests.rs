@@ -1,1 +1,89 @@
-//! Rules of this area.
+//! The first screen and stepping up.
+
+use serde_json::json;
+
+use crate::domain::testing::{World, g, p};
+use crate::ledger::testing::run_local;
+
+/// What a phone's first screen may weigh: it comes in one round trip on a poor line.
+const FIRST_SCREEN_BYTES_MAX: usize = 16 * 1024;
+
+#[test]
+fn defect_2_the_first_screen_is_one_bounded_round_trip_whatever_was_missed() {
+    run_local(async {
+        let world = World::new().await;
+        let write = |n: u32| json!({ "profile": p(1), "subject": format!("Emne {n}"), "text": "x".repeat(2_000), "recipients": [{ "profile": p(41) }] });
+        let publish =
+            json!({ "profile": p(1), "place": { "group": g(1) }, "title": "T", "body": "B" });
+        for n in 0..15 {
+            world.ok(1, "thread.create", write(n)).await;
+            world.ok(1, "post.publish", publish.clone()).await;
+            world.pass(60);
+        }
+        let small = world
+            .ok(41, "session.start", json!({}))
+            .await
+            .to_string()
+            .len();
+        for n in 15..150 {
+            world.ok(1, "thread.create", write(n)).await;
+            world.ok(1, "post.publish", publish.clone()).await;
+            world.pass(60);
+        }
+        let start = world.ok(41, "session.start", json!({})).await;
+        let large = start.to_string().len();
+        assert!(large < FIRST_SCREEN_BYTES_MAX, "{large} bytes");
+        assert!(
+            large < small + 200,
+            "ten times as much missed, {small} bytes became {large}"
+        );
+        let screen = &start["screens"][0];
+        assert_eq!(screen["threads"].as_array().map(Vec::len), Some(10));
+        assert_eq!(screen["posts"].as_array().map(Vec::len), Some(10));
+        assert_eq!(screen["threads"][0]["subject"], "Emne 149", "the newest");
+        assert_eq!(screen["badge"]["messages"], 150, "and how much there is");
+        // The rest comes on demand, from where the screen ends.
+        let next = json!({ "profile": p(41), "cursor": screen["threads_cursor"] });
+        assert_eq!(
+            world.ok(41, "thread.list", next).await["threads"][0]["subject"],
+            "Emne 139"
+        );
+    });
+}
+
+#[test]
+fn the_first_screen_shows_ones_own_profiles_only() {
+    run_local(async {
+        let world = World::new().await;
+        let start = world.ok(41, "session.start", json!({})).await;
+        assert_eq!(start["screens"].as_array().map(Vec::len), Some(1));
+        assert_eq!(start["screens"][0]["person"]["profile"], json!(p(41)));
+        assert_eq!(start["screens"][0]["groups"][0]["name"], "2.A");
+        let another = world
+            .ok(41, "session.start", json!({ "profiles": [p(42)] }))
+            .await;
+        assert_eq!(another["screens"], json!([]));
+    });
+}
+
+#[test]
+fn stepping_up_is_the_connections_affair() {
+    run_local(async {
+        let world = World::new().await;
+        let refused = world
+            .refused(41, "session.step_up", json!({ "token": "t" }))
+            .await;
+        assert_eq!(refused, "error.needs_connection");
+    });
+}
+
+#[test]
+fn nobody_reads_anothers_badge() {
+    run_local(async {
+        let world = World::new().await;
+        let refused = world
+            .refused(41, "badge.get", json!({ "profile": p(42) }))
+            .await;
+        assert_eq!(refused, "error.profile_not_yours");
+    });
+}

@@ -91,9 +91,8 @@ async fn legacy(State(edge): State<Edge>, body: Body) -> Response {
         #[serde(borrow)]
         params: Option<&'a RawValue>,
     }
-    let body = match to_bytes(body, edge.limits.api_body_bytes).await {
-        Ok(body) => body,
-        Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+    let Ok(body) = to_bytes(body, edge.limits.api_body_bytes).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let commands: Result<Vec<Command<'_>>, _> = serde_json::Deserializer::from_slice(&body)
         .into_iter()
@@ -108,7 +107,7 @@ async fn legacy(State(edge): State<Edge>, body: Body) -> Response {
     for command in commands {
         let params = command.params.map_or("{}", RawValue::get);
         let outcome = run(&edge, command.method, params.as_bytes()).await;
-        lines.push(reply::line(outcome));
+        lines.push(reply::line(&outcome));
     }
     reply::json(lines.join("\n").into_bytes())
 }

@@ -129,8 +129,8 @@ pub(super) fn failure(failure: Failure, mode: ErrorMode) -> Response {
 }
 
 /// One line of a legacy answer.
-pub(super) fn line(outcome: Result<Box<RawValue>, Failure>) -> String {
-    let line = match &outcome {
+pub(super) fn line(outcome: &Result<Box<RawValue>, Failure>) -> String {
+    let line = match outcome {
         Ok(result) => serde_json::to_string(&Outcome::Result(result)),
         Err(failure) => serde_json::to_string(&Outcome::Error(failure.clone())),
     };

@@ -60,6 +60,20 @@ pub struct Diff {
     pub(super) delete: Vec<RecordKey>,
 }
 
+impl RecordKind {
+    /// All kinds, in the order they are shown.
+    pub const ALL: [Self; 8] = [
+        Self::Unit,
+        Self::Person,
+        Self::Account,
+        Self::Profile,
+        Self::Relation,
+        Self::Group,
+        Self::Membership,
+        Self::Inbox,
+    ];
+}
+
 /// What would happen, unit by unit.
 #[derive(Debug, Default)]
 pub struct Plan {

@@ -1,0 +1,59 @@
+//! The composition root: takes the command line apart and puts the server together. The only file (with its folder) that
+//! names concrete stores, verifiers and transports; nothing else may.
+
+pub mod cli;
+mod import;
+mod ledger;
+mod offline;
+mod settings;
+mod token;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::config;
+use cli::{Cli, ConfigVerb, Verb};
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// Whatever kept it from being done, as a chain of causes that names what to mend.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.verb {
+        Verb::Config(verb) => configuration(&verb),
+        Verb::Token(arguments) => token::run(&arguments),
+        Verb::Import(arguments) => block_on(import::run(&arguments)),
+        Verb::Ledger(verb) => block_on(ledger::run(verb)),
+        Verb::Serve(_) | Verb::Dev(_) => anyhow::bail!("not built yet"),
+    }
+}
+
+fn configuration(verb: &ConfigVerb) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match verb {
+        ConfigVerb::Example => write!(out, "{}", config::example())?,
+        ConfigVerb::Print(given) => {
+            let config = settings::read(given.config.as_deref(), &given.set)?;
+            write!(out, "{}", config::print(&config))?;
+        }
+        ConfigVerb::Check(given) => {
+            let config = settings::read(given.config.as_deref(), &given.set)?;
+            // What only shows when it is used: patterns, keys, namespaces.
+            settings::session(&config, "")?;
+            settings::sockets(&config)?;
+            settings::verification(&config)?;
+            writeln!(out, "the configuration is right")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs work of the command line on this thread.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.context("cannot start")?.block_on(work)
+}

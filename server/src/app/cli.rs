@@ -1,0 +1,156 @@
+//! The command line: what can be asked for, and how it is called.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Klokke, a real-time messaging server for schools and daycares.
+///
+/// Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 a ledger is damaged.
+#[derive(Debug, Parser)]
+#[command(name = "klokke", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Where settings come from, the later overriding the earlier: defaults, file, environment (`KLOKKE_...`), `--set`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// The configuration file (TOML).
+    #[arg(long, short, env = "KLOKKE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, such as `client.ping_interval=10s`; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serve until told to stop.
+    Serve(Settings),
+    /// Serve an invented municipality to try things on, and print tokens and a page.
+    Dev(Dev),
+    /// Check, print or show an example of the configuration.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Make a connection token.
+    Token(Token),
+    /// Import master data (JSON Lines) into a store that no server has open; shows what would change first.
+    Import(Import),
+    /// Look at the ledgers of a store that no server has open.
+    #[command(subcommand)]
+    Ledger(LedgerVerb),
+}
+
+/// `klokke dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Where the invented municipality is kept; made when it is not there.
+    #[arg(long, default_value = "target/dev-data", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// A built page to serve at `/`.
+    #[arg(long, value_name = "FOLDER")]
+    pub web: Option<PathBuf>,
+    /// Port to listen on; another free one is taken when it is in use.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Number that the municipality is invented from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Further settings.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `klokke config ...`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Say whether the configuration is right, with every mistake.
+    Check(Settings),
+    /// Print the configuration in force, secrets left out.
+    Print(Settings),
+    /// Print every setting with its help and default.
+    Example,
+}
+
+/// `klokke token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The user.
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// How long it is good for, in seconds; 0 for ever.
+    #[arg(long, default_value_t = 3600)]
+    pub ttl: u64,
+    /// Assurance level (2 low, 3 substantial, 4 high), as if authenticated just now.
+    #[arg(long)]
+    pub loa: Option<u8>,
+    /// Makes a subscription token for this channel.
+    #[arg(long)]
+    pub channel: Option<String>,
+}
+
+/// `klokke import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The file; `-` reads standard input.
+    pub file: PathBuf,
+    /// Apply what was shown.
+    #[arg(long)]
+    pub apply: bool,
+    /// Apply also when a large part of a unit would end.
+    #[arg(long)]
+    pub allow_removals: bool,
+    /// Print the diff as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `klokke ledger ...`.
+#[derive(Debug, Subcommand)]
+pub enum LedgerVerb {
+    /// Recompute every checksum and hash, and compare everything derived; exit code 3 when damage is found.
+    Verify(LedgerArguments),
+    /// List ledgers, or the commits of one, without content.
+    Show(LedgerArguments),
+    /// Write commits as JSON Lines, content included, to standard output.
+    Export(LedgerArguments),
+}
+
+/// What the verbs of `ledger` share.
+#[derive(Debug, Args)]
+pub struct LedgerArguments {
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The ledger, such as `G10001`; all of them when left out.
+    pub ledger: Option<String>,
+    /// Commits after this one.
+    #[arg(long, default_value_t = 0)]
+    pub after: u64,
+    /// At most this many commits.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    pub limit: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

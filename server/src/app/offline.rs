@@ -1,0 +1,96 @@
+//! Work on a store that no server has open: ledgers run on this one thread, and nobody is told of anything.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::config::Config;
+use crate::domain::OutboxDoor;
+use crate::ledger::{
+    Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask, Spawner,
+    SystemClock,
+};
+use crate::people::{Change, Roster};
+use crate::store::Store;
+use crate::store::fjall::{FjallStore, Options};
+
+/// Opens the embedded store that the configuration names.
+pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    let path = config
+        .store
+        .path
+        .as_deref()
+        .context("store.path is not set")?;
+    open_at(path, config.store.cache_size_bytes)
+}
+
+/// Opens the embedded store in a folder.
+pub(super) fn open_at(path: &Path, cache_bytes: usize) -> Result<Arc<dyn Store>> {
+    let cache_bytes = u64::try_from(cache_bytes).unwrap_or(u64::MAX);
+    let options = Options {
+        cache_bytes,
+        ..Options::default()
+    };
+    let store = FjallStore::open(path, &options)
+        .with_context(|| format!("cannot open the store {}", path.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// Runs work over the ledgers of a store, then closes the store.
+pub(super) async fn with_ledgers<T>(
+    store: Arc<dyn Store>,
+    work: impl AsyncFnOnce(&Ledgers<Roster>) -> Result<T>,
+) -> Result<T> {
+    let local = LocalSet::new();
+    let (spawner, mut tasks) = mpsc::unbounded_channel();
+    let ledgers = Ledgers::new(Setup {
+        store: Arc::clone(&store),
+        spawner: Arc::new(Here(spawner)),
+        outlet: Arc::new(Nobody),
+        inbox: Arc::new(OutboxDoor),
+        clock: Arc::new(SystemClock),
+        idle_unload: IDLE_UNLOAD,
+    });
+    let result = local
+        .run_until(async {
+            spawn_local(async move {
+                while let Some(task) = tasks.recv().await {
+                    let task: SpawnTask = task;
+                    spawn_local(task());
+                }
+            });
+            let result = work(&ledgers).await;
+            ledgers.close();
+            result
+        })
+        .await;
+    store.close().await.context("cannot close the store")?;
+    result
+}
+
+/// All actors on the thread that does the work.
+struct Here(mpsc::UnboundedSender<SpawnTask>);
+
+impl Spawner for Here {
+    fn shards(&self) -> usize {
+        1
+    }
+
+    fn spawn(&self, _: usize, task: SpawnTask) -> Result<(), ShardGone> {
+        self.0.send(task).map_err(|_| ShardGone)
+    }
+}
+
+/// No subscriber anywhere.
+struct Nobody;
+
+#[async_trait]
+impl Outlet<Roster> for Nobody {
+    async fn deliver(&self, _: Arc<Delivery<Change>>) {}
+
+    async fn answer(&self, _: usize, _: ShardAnswer) {}
+}
