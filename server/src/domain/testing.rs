@@ -37,6 +37,9 @@ use crate::store::{EntryRange, Order};
 /// The school's code.
 pub(crate) const SCHOOL: &str = "G10001";
 
+/// Turns of the event loop that an outbox delivery gets; it needs a few dozen.
+const TURNS_MAX: usize = 10_000;
+
 /// The class: all who see group 1.
 pub(crate) fn class() -> BTreeSet<u32> {
     [1, 2, 3]
@@ -232,6 +235,18 @@ impl World {
         );
         self.change("M101", records).await;
         self.forget();
+    }
+
+    /// Lets the other tasks run until the school's roster is as wanted, as it becomes once an outbox was delivered.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Roster) -> bool + Copy + Send + 'static) {
+        for _ in 0..TURNS_MAX {
+            let seen = self.bench.ledgers.inspect(&ledger(), wanted).await;
+            if seen.expect("the school is open") {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the roster did not become as wanted");
     }
 
     /// Hands a unit what a unit above it decided, as its outbox does.
