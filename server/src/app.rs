@@ -2,9 +2,12 @@
 //! names concrete stores, verifiers and transports; nothing else may.
 
 pub mod cli;
+mod dev;
+mod edge;
 mod import;
 mod ledger;
 mod offline;
+mod serve;
 mod settings;
 mod token;
 
@@ -26,7 +29,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Token(arguments) => token::run(&arguments),
         Verb::Import(arguments) => block_on(import::run(&arguments)),
         Verb::Ledger(verb) => block_on(ledger::run(verb)),
-        Verb::Serve(_) | Verb::Dev(_) => anyhow::bail!("not built yet"),
+        Verb::Serve(given) => block_on(serve::run(&given)),
+        Verb::Dev(arguments) => block_on(dev::run(&arguments)),
     }
 }
 

@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result};
 use regex::Regex;
 
 use crate::auth::jwks::{KeySet, KeySetSource};
-use crate::auth::{ClaimRules, JwtVerifier, KeyMaterial, KeyRing, Revocations, VerificationKey};
+use crate::auth::{
+    ClaimRules, JwtVerifier, KeyMaterial, KeyRing, Revocations, TokenVerifier, VerificationKey,
+};
 use crate::config::{self, Config};
 use crate::ledger::retention::{Rule, Rules};
 use crate::session::{
@@ -208,6 +210,56 @@ pub(super) fn verification(config: &Config) -> Result<Verification> {
         key_set,
         revocations,
     })
+}
+
+/// The verifier of subscription tokens: the same as for connections unless it has keys of its own.
+pub(super) fn subscription_verifier(
+    config: &Config,
+    shared: &Verification,
+) -> Result<Arc<dyn TokenVerifier>> {
+    let token = &config.subscription_token;
+    if !token.enabled {
+        return Ok(Arc::clone(&shared.verifier) as _);
+    }
+    let mut keys = Vec::new();
+    add_key(
+        &mut keys,
+        "hmac_secret_key",
+        token.hmac_secret_key.expose(),
+        |it| KeyMaterial::Hmac(it.into()),
+    )?;
+    add_key(
+        &mut keys,
+        "rsa_public_key",
+        token.rsa_public_key.expose(),
+        KeyMaterial::RsaPem,
+    )?;
+    add_key(
+        &mut keys,
+        "ecdsa_public_key",
+        token.ecdsa_public_key.expose(),
+        KeyMaterial::EcPem,
+    )?;
+    add_key(
+        &mut keys,
+        "ed25519_public_key",
+        token.ed25519_public_key.expose(),
+        KeyMaterial::EdPem,
+    )?;
+    let mut rules = ClaimRules::default();
+    if !token.audience.is_empty() {
+        rules = rules.audience(token.audience.as_str());
+    }
+    if !token.issuer.is_empty() {
+        rules = rules.issuer(token.issuer.as_str());
+    }
+    let revocations = Arc::clone(&shared.revocations);
+    Ok(Arc::new(JwtVerifier::new(
+        KeyRing::new(keys)?,
+        None,
+        rules,
+        revocations,
+    )))
 }
 
 fn add_key(

@@ -178,7 +178,6 @@ impl Realtime for Node {
             user: user.unwrap_or_default(),
             transport: "websocket".to_owned(),
             protocol: "json".to_owned(),
-            connected_at_ms: 1,
             channels: vec!["news".to_owned()],
         }])
     }
@@ -760,7 +759,7 @@ fn the_server_api_answers_as_its_back_ends_expect() {
                 "connections",
                 json!({"user": "u"}),
                 json!({"result": {"connections": {"c1": {
-                "user": "u", "transport": "websocket", "protocol": "json", "connected_at_ms": 1,
+                "user": "u", "transport": "websocket", "protocol": "json",
                 "channels": ["news"]}}}}),
             ),
             (

@@ -87,6 +87,16 @@ impl Hub {
             .map(|(_, channel)| (&channel.name, channel.subscribers.len()))
     }
 
+    /// The channels of a connection.
+    #[must_use]
+    pub fn channels_of(&self, conn: ConnKey) -> Vec<ChannelName> {
+        let places = self.member(conn).map_or(&[][..], |member| &member.places);
+        places
+            .iter()
+            .map(|place| self.channels[place.channel as usize].name.clone())
+            .collect()
+    }
+
     /// How many subscribers a channel has here.
     #[must_use]
     pub fn subscriber_count(&self, channel: &ChannelName) -> usize {

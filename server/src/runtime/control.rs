@@ -76,6 +76,20 @@ impl Control {
         streams::page(self.services.clone(), wish, Reader::SERVER).await
     }
 
+    /// Empties the history of a generic channel; its position stays.
+    ///
+    /// # Errors
+    /// 102, 107, 108 when the namespace keeps none, 100 when the store fails.
+    pub async fn history_remove(&self, channel: &ChannelName) -> Result<(), ErrorReply> {
+        self.generic(channel)?;
+        if !publish::keeps_history(&self.services, channel)? {
+            return Err(ErrorCode::NOT_AVAILABLE.into());
+        }
+        let ledgers = self.services.domain.ledgers();
+        let removed = ledgers.remove_history(channel).await;
+        removed.map_err(|error| streams::error_of(&error))
+    }
+
     /// Who is present in a channel.
     ///
     /// # Errors

@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klokke_protocol::{ChannelName, ClientInfo, Disconnect, DisconnectCode, ErrorCode, ErrorReply};
+use klokke_protocol::{
+    ChannelName, ClientInfo, Codec, Disconnect, DisconnectCode, ErrorCode, ErrorReply,
+};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -318,12 +320,25 @@ impl Shard {
         let meant = core.connections.meant(target);
         let found = meant
             .into_iter()
-            .filter_map(|key| core.connections.find(key));
+            .filter_map(|key| core.connections.find(key).map(|it| (key, it)));
+        // Channels of the domain tell who is in which unit, which is not for the server API.
+        let is_generic = |name: &ChannelName| !crate::session::RESERVED.contains(&name.namespace());
         found
-            .map(|it| ConnectionInfo {
+            .map(|(key, it)| ConnectionInfo {
                 client: it.client.to_string(),
                 user: it.user.to_string(),
                 transport: it.door.name(),
+                protocol: match it.session.wire().codec() {
+                    Codec::Json => "json",
+                    Codec::Protobuf => "protobuf",
+                },
+                channels: core
+                    .hub
+                    .channels_of(key)
+                    .iter()
+                    .filter(|name| is_generic(name))
+                    .map(ToString::to_string)
+                    .collect(),
                 queued_bytes: it.link.queued_bytes(),
             })
             .collect()

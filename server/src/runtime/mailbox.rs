@@ -83,6 +83,10 @@ pub struct ConnectionInfo {
     pub user: String,
     /// By which door it came.
     pub transport: &'static str,
+    /// How its messages are written: `json` or `protobuf`.
+    pub protocol: &'static str,
+    /// Its channels in generic namespaces.
+    pub channels: Vec<String>,
     /// Bytes waiting because it reads slowly.
     pub queued_bytes: usize,
 }

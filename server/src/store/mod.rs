@@ -416,6 +416,11 @@ pub trait Store: Send + Sync + 'static {
     /// Damage found so far, oldest first, bounded; also what opening found.
     fn damage(&self) -> Vec<Damaged>;
 
+    /// Why writes are refused until the store is opened anew; `None` while they are not.
+    fn refuses_writes(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// Writes down what is in flight and closes; later calls get [`StoreError::Unavailable`].
     async fn close(&self) -> Result<(), StoreError>;
 }

@@ -53,15 +53,20 @@ const ROOMS: &[Room] = &[
         may_name: &["people", "ledger", "hub", "session", "store"],
     },
     Room {
-        name: "runtime",
-        may_name: &[
-            "auth", "domain", "people", "ledger", "hub", "session", "store",
-        ],
+        name: "transport",
+        may_name: &["hub"],
     },
     Room {
-        name: "transport",
+        name: "runtime",
         may_name: &[
-            "auth", "runtime", "domain", "people", "ledger", "hub", "session",
+            "auth",
+            "transport",
+            "domain",
+            "people",
+            "ledger",
+            "hub",
+            "session",
+            "store",
         ],
     },
     Room {

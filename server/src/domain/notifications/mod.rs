@@ -14,4 +14,4 @@ pub use create::{Create, Tag};
 pub use dismiss::Dismiss;
 pub(crate) use list::newest;
 pub use list::{List, NotificationView};
-pub(crate) use tidy::expire;
+pub(crate) use tidy::{DUE_PREFIX, expire};

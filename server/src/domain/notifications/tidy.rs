@@ -7,7 +7,7 @@ use crate::ledger::{Content, RecordKey, Refusal};
 use crate::people::{ObjectId, ProfileId, channel};
 
 /// Key prefix of what expires, in order of time.
-pub(super) const DUE_PREFIX: &str = "note-due/";
+pub(crate) const DUE_PREFIX: &str = "note-due/";
 
 pub(super) fn due_key(expires_ms: u64, profile: &ProfileId, tag: &str) -> RecordKey {
     format!("{DUE_PREFIX}{expires_ms:016x}/{}/{tag}", profile.number()).into()

@@ -6,7 +6,6 @@
 mod comment;
 mod due;
 mod edit;
-mod get;
 mod list;
 mod publish;
 pub(crate) mod record;
@@ -19,7 +18,6 @@ mod withdraw;
 pub use comment::Comment;
 pub use due::PublishDue;
 pub use edit::Edit;
-pub use get::Get;
 pub use list::List;
 pub(crate) use list::{newest, unseen};
 pub use publish::Publish;
@@ -27,7 +25,11 @@ pub use see::See;
 pub use view::PostView;
 pub use withdraw::Withdraw;
 
+use std::sync::Arc;
+
+use crate::ledger::LedgerId;
 use crate::object_id;
+use crate::store::Store;
 
 object_id!(
     /// A post.
@@ -42,3 +44,15 @@ pub const TITLE_LENGTH_MAX: usize = 200;
 pub const COMMENT_LENGTH_MAX: usize = 5_000;
 /// Most comments under a post; they are listed at once.
 pub const COMMENTS_MAX: u32 = 500;
+
+/// Whether anything in a unit waits for its hour, so that only then its ledger is loaded to look closer. A store that
+/// cannot say counts as yes: the closer look then tells why.
+pub async fn may_have_due(store: &Arc<dyn Store>, ledger: &LedgerId) -> bool {
+    for prefix in [record::DUE_PREFIX, super::notifications::DUE_PREFIX] {
+        let found = store.scan(ledger, prefix, None, 1).await;
+        if !found.is_ok_and(|rows| rows.is_empty()) {
+            return true;
+        }
+    }
+    false
+}

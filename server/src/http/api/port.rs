@@ -59,8 +59,6 @@ pub struct ConnectionInfo {
     pub transport: String,
     /// `json`, `protobuf`.
     pub protocol: String,
-    /// When it connected, milliseconds since 1970.
-    pub connected_at_ms: u64,
     /// Its channels.
     pub channels: Vec<String>,
 }

@@ -392,6 +392,10 @@ impl Store for FjallStore {
         self.status.findings()
     }
 
+    fn refuses_writes(&self) -> Option<Arc<str>> {
+        self.status.poisoned()
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         let result = self.ask(Request::Close).await?;
         drop(

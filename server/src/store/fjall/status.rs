@@ -52,6 +52,10 @@ impl Status {
         }
     }
 
+    pub(super) fn poisoned(&self) -> Option<Arc<str>> {
+        self.inner().poisoned.clone()
+    }
+
     pub(super) fn writable(&self) -> Result<(), StoreError> {
         match &self.inner().poisoned {
             Some(why) => Err(StoreError::Unavailable(Arc::clone(why))),

@@ -1,0 +1,321 @@
+//! `klokke serve`: store, ledgers, shards and doors, put together, run, and taken apart again in order.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::task::JoinHandle;
+
+use super::edge::{NodeVitals, RunningNode};
+use super::{cli, offline, settings};
+use crate::config::{self, Config};
+use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
+use crate::http::api::Access;
+use crate::ledger::{Clock, IDLE_UNLOAD, LedgerId, Ledgers, Setup, SystemClock, retention};
+use crate::runtime::{Node, Prepared, Services};
+use crate::store::Store;
+use crate::telemetry::{Telemetry, logs};
+use crate::transport::admission::Admission;
+use crate::transport::listener::Listener;
+use crate::transport::tls::{Certificate, CertificateFiles};
+
+/// How often what is no longer kept is removed: often enough that a history's time to live is kept to the half minute.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often posts and notifications that fall due are looked for.
+const DUE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the file of revoked tokens is looked at.
+const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Ledgers listed at once.
+const PAGE: usize = 256;
+
+pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
+    let config = settings::read(given.config.as_deref(), &given.set)?;
+    let telemetry = Telemetry::new();
+    set_up_logs(&config, &telemetry)?;
+    let store = offline::open_store(&config)?;
+    let server = start(&config, store, telemetry, None)?;
+    say_ready(&server.addresses)?;
+    until_told_to_stop().await?;
+    server.stop(&config).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_ready(addresses: &[SocketAddr]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    writeln!(out, "klokke is ready on {}", all.join(" and "))?;
+    Ok(out.flush()?)
+}
+
+/// Sets up logs as configured.
+pub(super) fn set_up_logs(config: &Config, telemetry: &Telemetry) -> Result<()> {
+    let format = match config.log.format {
+        config::LogFormat::Json => logs::Format::Json,
+        config::LogFormat::Text => logs::Format::Text,
+    };
+    Ok(logs::set_up(
+        format,
+        &config.log.level,
+        &telemetry.meters(),
+    )?)
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub(super) async fn until_told_to_stop() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for SIGINT")?,
+    }
+    Ok(())
+}
+
+/// A server that runs.
+pub(super) struct Server {
+    node: Node,
+    store: Arc<dyn Store>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Where it listens.
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// Puts a server together and starts it. `more` are routes besides those of every server.
+pub(super) fn start(
+    config: &Config,
+    store: Arc<dyn Store>,
+    telemetry: Telemetry,
+    more: Option<axum::Router>,
+) -> Result<Server> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node_id = uuid::Uuid::new_v4().to_string();
+    let prepared = Prepared::new(shards(config), &telemetry);
+    let ledgers = Ledgers::new(Setup {
+        store: Arc::clone(&store),
+        spawner: prepared.spawner(),
+        outlet: prepared.outlet(),
+        inbox: Arc::new(OutboxDoor),
+        clock: Arc::clone(&clock),
+        idle_unload: IDLE_UNLOAD,
+    });
+    let domain = Domain::new(ledgers, Arc::clone(&clock));
+    let verification = settings::verification(config)?;
+    let mut services = Services {
+        tokens: Arc::clone(&verification.verifier) as _,
+        subscription_tokens: settings::subscription_verifier(config, &verification)?,
+        domain: domain.clone(),
+        session: Arc::new(settings::session(config, &node_id)?),
+        transport: Arc::new(settings::sockets(config)?),
+        edge: axum::Router::new(),
+        telemetry: telemetry.clone(),
+        clock: Arc::clone(&clock),
+    };
+    let realtime = RunningNode::new(prepared.control(&services), node_id, node_name(config));
+    let origins = settings::origins(config)?;
+    let edge = crate::http::router(crate::http::Parts {
+        domain: domain.clone(),
+        verifier: Arc::clone(&verification.verifier) as _,
+        realtime: Arc::new(realtime),
+        vitals: Arc::new(NodeVitals::new(Arc::clone(&store))),
+        clock: Arc::clone(&clock),
+        telemetry,
+        api: access(config),
+        limits: crate::http::Limits {
+            api_body_bytes: config.api.body_limit_bytes,
+            ..crate::http::Limits::default()
+        },
+        origins: Arc::new(move |headers| origins.allow(headers)),
+        serve_metrics: config.metrics.enabled,
+        folder: config.web.folder.clone(),
+    });
+    // Routes come before the folder of files, which answers for everything else.
+    services.edge = match more {
+        Some(more) => more.fallback_service(edge),
+        None => edge,
+    };
+    let admission = Admission::new(settings::admission(config));
+    let mut node = prepared
+        .start(&services, admission)
+        .context("cannot start the shards")?;
+    let addresses = listen(config, &mut node)?;
+    let tasks = background(config, &domain, verification);
+    Ok(Server {
+        node,
+        store,
+        tasks,
+        addresses,
+    })
+}
+
+impl Server {
+    /// Sends connections away, lets ledgers finish, and closes the store.
+    pub(super) async fn stop(self, config: &Config) -> Result<()> {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        let drain = self.node.drain(config.drain.spread.get());
+        if tokio::time::timeout(config.drain.timeout.get(), drain)
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections were still open when the time to drain was over");
+        }
+        self.node.stop().await;
+        self.store.close().await.context("cannot close the store")
+    }
+}
+
+fn shards(config: &Config) -> usize {
+    match config.node.shards {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+fn node_name(config: &Config) -> String {
+    if !config.node.name.is_empty() {
+        return config.node.name.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => "klokke".to_owned(),
+        host => host.to_owned(),
+    }
+}
+
+fn access(config: &Config) -> Access {
+    let keys = config.api.keys.iter().map(config::Secret::expose);
+    let mut access = Access::with_keys(keys, config.api.timeout.get());
+    if config.api.insecure {
+        access = access.insecure();
+    }
+    match config.api.error_mode {
+        config::ErrorMode::Body => access,
+        config::ErrorMode::Transport => access.with_transport_errors(),
+    }
+}
+
+fn listen(config: &Config, node: &mut Node) -> Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    let mut open = |address: SocketAddr, certificate: Option<Arc<Certificate>>| -> Result<()> {
+        let listener = Listener::bind(address, certificate)
+            .with_context(|| format!("cannot listen on {address}"))?;
+        addresses.push(listener.local_addr()?);
+        Ok(node.serve(listener)?)
+    };
+    if let Some(address) = config.listen.address {
+        open(address, None)?;
+    }
+    if let Some(address) = config.listen.tls_address {
+        let chain = config.listen.tls_certificate.clone();
+        let key = config.listen.tls_key.clone();
+        let files = CertificateFiles {
+            chain: chain.context("listen.tls_certificate is not set")?,
+            key: key.context("listen.tls_key is not set")?,
+        };
+        open(address, Some(Arc::new(Certificate::load(files)?)))?;
+    }
+    Ok(addresses)
+}
+
+/// What has to be done again and again.
+fn background(
+    config: &Config,
+    domain: &Domain,
+    verification: settings::Verification,
+) -> Vec<JoinHandle<()>> {
+    let rules = settings::retention(config);
+    let mut tasks = vec![
+        tokio::spawn(retain(domain.ledgers().clone(), rules)),
+        tokio::spawn(publish_due(domain.clone())),
+    ];
+    if let Some(key_set) = verification.key_set {
+        tasks.push(tokio::spawn(async move { key_set.keep_fresh().await }));
+    }
+    if let Some(file) = config.token.revocations_file.clone() {
+        tasks.push(tokio::spawn(async move {
+            let mut known = String::new();
+            let mut tick = tokio::time::interval(REVOCATIONS_INTERVAL);
+            loop {
+                tick.tick().await;
+                match tokio::fs::read_to_string(&file).await {
+                    Ok(text) if text != known => {
+                        let now = SystemClock.now_ms();
+                        if let Err(error) = verification.revocations.load(&text, now) {
+                            tracing::error!(%error, "revocations are not as written in the file");
+                        }
+                        known = text;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "cannot read the file of revocations"),
+                }
+            }
+        }));
+    }
+    tasks
+}
+
+async fn retain(ledgers: Ledgers<crate::people::Roster>, rules: retention::Rules) {
+    let mut tick = tokio::time::interval(RETENTION_INTERVAL);
+    loop {
+        tick.tick().await;
+        if let Err(error) = ledgers.retain(SystemClock.now_ms(), &rules).await {
+            tracing::error!(%error, "what is no longer kept could not be removed");
+        }
+    }
+}
+
+/// Publishes what falls due in every unit.
+async fn publish_due(domain: Domain) {
+    let mut tick = tokio::time::interval(DUE_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let mut after: Option<LedgerId> = None;
+        loop {
+            let page = domain.ledgers().store().ledgers(after.as_ref(), PAGE).await;
+            let Ok(page) = page else { break };
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (ledger, _) in page
+                .iter()
+                .filter(|(ledger, _)| ledger.namespace().is_none())
+            {
+                publish_due_in(&domain, ledger).await;
+            }
+        }
+    }
+}
+
+async fn publish_due_in(domain: &Domain, ledger: &LedgerId) {
+    // Ledgers are loaded when something is asked of them; looking whether anything is due must not load all of a
+    // country's, so the store is asked first.
+    if !crate::domain::posts::may_have_due(domain.ledgers().store(), ledger).await {
+        return;
+    }
+    loop {
+        let request = Request {
+            operation: "post.publish_due".to_owned(),
+            input: serde_json::json!({ "unit": ledger.as_str() })
+                .to_string()
+                .into(),
+            idempotency: None,
+            caller: Caller::server(Door::Server),
+        };
+        let more = match domain.call(request).await {
+            Ok(answer) => serde_json::from_slice::<serde_json::Value>(&answer.output)
+                .is_ok_and(|output| output["more"] == true),
+            Err(error) => {
+                tracing::warn!(%error, "what is due in a unit could not be published");
+                false
+            }
+        };
+        if !more {
+            return;
+        }
+    }
+}
