@@ -52,7 +52,6 @@ fn common(door: &Door) -> Vec<&'static ErrorCode> {
         rows.extend([
             &problem::BAD_HEADER,
             &error::IDEMPOTENCY_CONFLICT,
-            &error::VERSION_CHANGED,
             &error::TOO_LARGE,
             &error::OUTCOME_UNKNOWN,
         ]);
@@ -128,6 +127,13 @@ fn operation(door: &Door, generator: &mut SchemaGenerator) -> Value {
         "parameters": parameters(door, &input),
         "responses": responses(door, &output),
     });
+    if door.checks_version() {
+        // Described in words: as a parameter, every value not of this moment would be refused.
+        operation["description"] = json!(
+            "Takes `If-Match` with the ETag or version that was read, in quotes, and refuses with \
+             412 when it changed meanwhile."
+        );
+    }
     if !door.declaration.rights.is_empty() {
         let rights: Vec<String> = door
             .declaration
@@ -196,11 +202,6 @@ fn parameters(door: &Door, input: &Value) -> Vec<Value> {
             "description": "The same key never does it twice.",
         });
         parameters.push(parameter("Idempotency-Key", "header", false, key));
-        let tag = json!({
-            "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$",
-            "description": "The ETag that was read; 412 when it changed meanwhile.",
-        });
-        parameters.push(parameter("If-Match", "header", false, tag));
     }
     parameters
 }
@@ -248,8 +249,8 @@ fn responses(door: &Door, output: &Value) -> Value {
     let mut headers = Map::new();
     let text =
         |description: &str| json!({ "description": description, "schema": { "type": "string" } });
-    if door.versioned {
-        let tag = text("The version, for If-Match and If-None-Match.");
+    if !door.is_command() || door.version_at.is_some() {
+        let tag = text("For If-None-Match and, where there is a version, for If-Match.");
         headers.insert("ETag".to_owned(), tag);
     }
     if door.paged {
@@ -269,7 +270,7 @@ fn responses(door: &Door, output: &Value) -> Value {
             "content": { "application/json": { "schema": output } },
         }),
     );
-    if door.versioned && !door.is_command() {
+    if !door.is_command() {
         let held = json!({ "description": "The caller holds this version already." });
         responses.insert("304".to_owned(), held);
     }

@@ -25,7 +25,7 @@ use crate::ledger::testing::run_local;
 use crate::session::{HistoryPage, PresenceCount, ServerSubscription};
 use crate::telemetry::Telemetry;
 
-/// The token of a person is their subject.
+/// The token of a person is their subject, with a `+` after a strong login.
 struct Names;
 
 #[async_trait]
@@ -35,9 +35,17 @@ impl TokenVerifier for Names {
             "expired" => Err(TokenError::Expired),
             "forged" => Err(Flaw::Signature.into()),
             "unavailable" => Err(TokenError::Unavailable),
+            other
+                if !other
+                    .trim_end_matches('+')
+                    .ends_with(|c: char| c.is_ascii_digit())
+                    && other != "a/b" =>
+            {
+                Err(Flaw::Malformed.into())
+            }
             subject => Ok(Arc::new(ConnectionToken {
-                subject: subject.to_owned(),
-                level: 2,
+                subject: subject.trim_end_matches('+').to_owned(),
+                level: if subject.ends_with('+') { 3 } else { 2 },
                 authenticated_at: Some(now),
                 ..ConnectionToken::default()
             })),
@@ -370,6 +378,41 @@ fn a_key_does_it_once_and_says_so() {
         );
         let list = bench.person(41, &threads_of(41), None).await;
         assert_eq!(list.json()["threads"].as_array().map(Vec::len), Some(1));
+    });
+}
+
+#[test]
+fn a_tag_saves_the_body_and_guards_a_change() {
+    run_local(async {
+        let bench = Bench::new().await;
+        let posted = bench
+            .person(1, "POST /v1/threads", Some(letter()))
+            .await
+            .json();
+        let thread = posted["thread"]["id"].as_str().expect("an id").to_owned();
+        let line = format!("GET /v1/threads/{thread}?profile={}", p(1));
+        let shown = bench.person(1, &line, None).await;
+        let tag = shown.header("etag").to_owned();
+        let s1 = ("authorization", "Bearer s1+");
+        let held = bench.ask(&line, &[s1, ("if-none-match", &tag)], None).await;
+        assert_eq!(
+            (held.status, held.body.len()),
+            (StatusCode::NOT_MODIFIED, 0)
+        );
+        let version = shown.json()["thread"]["version"]
+            .as_u64()
+            .expect("a version");
+        let line = format!("PUT /v1/threads/{thread}/sensitivity");
+        let body = json!({ "profile": p(1), "sensitive": true });
+        let stale = format!("\"{}\"", version + 1);
+        let refused = bench
+            .ask(&line, &[s1, ("if-match", &stale)], Some(body.clone()))
+            .await;
+        assert_eq!(refused.problem(), (412, "error.version_changed".to_owned()));
+        let done = bench
+            .ask(&line, &[s1, ("if-match", &tag)], Some(body))
+            .await;
+        assert_eq!(done.status, StatusCode::OK, "{:?}", done.body);
     });
 }
 

@@ -169,10 +169,8 @@ fn invalid(detail: &str) -> Problem {
 }
 
 fn respond(door: &Door, asked: &HeaderMap, uri: &Uri, answer: Answer) -> Response {
-    let etag = door
-        .versioned
-        .then(|| headers::etag(&answer.output))
-        .flatten();
+    let etag = headers::etag(&answer.output, door.version_at.as_deref());
+    let etag = etag.filter(|_| !door.is_command() || door.version_at.is_some());
     if let Some(etag) = &etag
         && !door.is_command()
         && headers::is_held(asked, etag)

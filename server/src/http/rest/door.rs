@@ -5,6 +5,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
+use crate::domain::error::VERSION_CHANGED;
 use crate::domain::{Declaration, Declared, Kind, Method};
 
 /// An operation with a REST door.
@@ -19,8 +20,8 @@ pub(crate) struct Door {
     pub(crate) path_fields: Vec<&'static str>,
     /// Names in the query with the type of each; empty for methods with a body.
     pub(crate) query_fields: Vec<(String, QueryType)>,
-    /// Whether an output of this door has a version that an `ETag` can tell.
-    pub(crate) versioned: bool,
+    /// Where in the output the version of what it shows stands, as a JSON pointer.
+    pub(crate) version_at: Option<String>,
     /// Whether the output is a page with a cursor.
     pub(crate) paged: bool,
     /// Whether the input may be left out altogether (nothing required beside the path).
@@ -64,7 +65,7 @@ impl Door {
             method: rest.method,
             path: rest.path,
             query_fields,
-            versioned: properties(&output).contains_key("version"),
+            version_at: version_at(&output),
             paged: properties(&output).contains_key("cursor"),
             body_optional,
             path_fields,
@@ -74,6 +75,11 @@ impl Door {
     /// Whether it changes something.
     pub(crate) fn is_command(&self) -> bool {
         self.declaration.kind == Kind::Command
+    }
+
+    /// Whether it refuses when what it changes is no longer the version that `If-Match` names.
+    pub(crate) fn checks_version(&self) -> bool {
+        self.declaration.errors.contains(&&VERSION_CHANGED)
     }
 
     /// Whether its input has a body.
@@ -114,6 +120,22 @@ pub(crate) fn path_fields(path: &'static str) -> Vec<&'static str> {
 fn properties(schema: &Value) -> Map<String, Value> {
     let found = schema.get("properties").and_then(Value::as_object);
     found.cloned().unwrap_or_default()
+}
+
+/// The version stands at the top of an output, or in the one thing it shows. Of a list no item's
+/// version is the list's.
+fn version_at(output: &Value) -> Option<String> {
+    let shown = properties(output);
+    if shown.contains_key("version") {
+        return Some("/version".to_owned());
+    }
+    let mut inner = shown
+        .iter()
+        .filter(|(_, schema)| properties(schema).contains_key("version"));
+    match (inner.next(), inner.next()) {
+        (Some((name, _)), None) => Some(format!("/{name}/version")),
+        _ => None,
+    }
 }
 
 fn required(schema: &Value) -> Vec<&str> {
@@ -172,6 +194,17 @@ mod tests {
                 door.path
             );
         }
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_one_thing_shown() {
+        let with = |inner: Value| serde_json::json!({ "properties": inner });
+        let versioned = with(serde_json::json!({ "version": {} }));
+        assert_eq!(version_at(&versioned).as_deref(), Some("/version"));
+        let inside = with(serde_json::json!({ "thread": versioned, "count": {} }));
+        assert_eq!(version_at(&inside).as_deref(), Some("/thread/version"));
+        let two = with(serde_json::json!({ "one": versioned, "other": versioned }));
+        assert_eq!(version_at(&two), None);
     }
 
     #[test]

@@ -46,33 +46,41 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     }
 }
 
-/// The version of `If-Match: "7"`; `*` is any.
+/// The version that `If-Match` names: a number in quotes, what follows a `-` in it aside. `*`, like
+/// a header that says nothing, is any.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(IF_MATCH) else {
         return Ok(None);
     };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
+    let text = value.to_str().unwrap_or("?").trim();
+    if text.is_empty() || text == "*" {
         return Ok(None);
     }
     let version = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'))
+        .and_then(|text| text.split('-').next())
         .and_then(|text| text.parse().ok());
     let detail = "If-Match must be * or one entity tag as an ETag header gave it, such as \"7\"";
     let bad = || Problem::of(&BAD_HEADER).with_detail(detail);
     version.map(Some).ok_or_else(bad)
 }
 
-/// The entity tag of an output with a version.
-pub(super) fn etag(output: &[u8]) -> Option<HeaderValue> {
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        version: u64,
-    }
-    let Versioned { version } = serde_json::from_slice(output).ok()?;
-    HeaderValue::from_str(&format!("\"{version}\"")).ok()
+/// The entity tag of an output: the version of what it shows, for `If-Match`, and a digest of all
+/// of it, because what one reader sees (unread, withheld) changes without the thing's version.
+pub(super) fn etag(output: &[u8], version_at: Option<&str>) -> Option<HeaderValue> {
+    let version = version_at.and_then(|place| {
+        let output: Value = serde_json::from_slice(output).ok()?;
+        output.pointer(place)?.as_u64()
+    });
+    let version = version.map(|it| it.to_string()).unwrap_or_default();
+    let digest = blake3::hash(output).to_hex();
+    let tag = format!("\"{version}-{}\"", &digest.as_str()[..TAG_DIGITS]);
+    HeaderValue::from_str(&tag).ok()
 }
+
+/// Digits of the digest in a tag. 64 bits: two answers for one caller never meet by chance.
+const TAG_DIGITS: usize = 16;
 
 /// Whether the caller holds this already.
 pub(super) fn is_held(headers: &HeaderMap, etag: &HeaderValue) -> bool {
@@ -166,8 +174,10 @@ mod tests {
     fn versions_are_read_strictly() {
         let check = |value| if_match(&with(IF_MATCH, value)).map_err(|problem| problem.code());
         assert_eq!(check("\"7\""), Ok(Some(7)));
+        assert_eq!(check("\"7-0123456789abcdef\""), Ok(Some(7)));
         assert_eq!(check("*"), Ok(None));
-        for bad in ["7", "W/\"7\"", "\"x\"", "\"1\", \"2\"", ""] {
+        assert_eq!(check(""), Ok(None));
+        for bad in ["7", "W/\"7\"", "\"x\"", "\"1\", \"2\"", "\"-abc\""] {
             assert_eq!(check(bad), Err(BAD_HEADER.code), "{bad}");
         }
     }
@@ -203,12 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_tells_the_version_and_every_difference() {
+        let tag = |output: &str| {
+            let tag = etag(output.as_bytes(), Some("/thread/version")).expect("a tag");
+            tag.to_str().unwrap_or_default().to_owned()
+        };
+        let one = tag(r#"{"thread":{"version":7,"unread":1}}"#);
+        let read = tag(r#"{"thread":{"version":7,"unread":0}}"#);
+        assert!(one.starts_with("\"7-") && read.starts_with("\"7-"));
+        assert_ne!(one, read, "what is unread is part of the answer");
+        assert!(tag("{}").starts_with("\"-"), "no version to name");
+    }
+
+    #[test]
     fn what_is_held_is_recognised() {
-        let tag = etag(br#"{"version":7,"more":[]}"#).expect("a version");
-        assert_eq!(tag, "\"7\"");
-        for held in ["\"7\"", "W/\"7\"", "\"6\", \"7\"", "*"] {
+        let tag = HeaderValue::from_static("\"7-a\"");
+        for held in ["\"7-a\"", "W/\"7-a\"", "\"6\", \"7-a\"", "*"] {
             assert!(is_held(&with(IF_NONE_MATCH, held), &tag), "{held}");
         }
-        assert!(!is_held(&with(IF_NONE_MATCH, "\"8\""), &tag));
+        assert!(!is_held(&with(IF_NONE_MATCH, "\"7-b\""), &tag));
     }
 }

@@ -7,8 +7,8 @@
 //! - `Authorization: Bearer <JWT>`, the same tokens as sockets use.
 //! - `Idempotency-Key` on commands: the same key never does it twice; `Idempotency-Replayed: true`
 //!   says it had been done before.
-//! - `ETag` where what is returned has a `version`; `If-Match` on commands refuses with 412 when
-//!   the record moved on; `If-None-Match` on queries saves the body (304).
+//! - `ETag` on queries, and on commands that return a thing with a version; `If-Match` refuses
+//!   with 412 when that thing moved on; `If-None-Match` on queries saves the body (304).
 //! - `Link: <...>; rel="next"` where a list goes on.
 
 mod call;
