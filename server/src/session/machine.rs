@@ -337,16 +337,16 @@ impl Session {
             (Phase::Fresh, Request::Connect(request)) if id > 0 => {
                 self.on_connect(id, request, now_ms);
             }
-            (Phase::Open, request) if is_sound => self.on_request(id, request, now_ms),
+            (Phase::Open, request) if is_sound => self.on_request(id, request),
             _ => self.close(DisconnectCode::BAD_REQUEST),
         }
     }
 
-    fn on_request(&mut self, id: u32, request: Request, now_ms: u64) {
+    fn on_request(&mut self, id: u32, request: Request) {
         match request {
             Request::Pong => self.on_pong(),
             Request::Connect(_) | Request::Ping(_) => self.close(DisconnectCode::BAD_REQUEST),
-            Request::Subscribe(request) => self.on_subscribe(id, request, now_ms),
+            Request::Subscribe(request) => self.on_subscribe(id, request),
             Request::Unsubscribe(request) => self.on_unsubscribe(id, &request),
             Request::Publish(request) => self.on_publish(id, request),
             Request::Presence(request) => self.on_presence(id, &request),

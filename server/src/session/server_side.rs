@@ -19,8 +19,11 @@ impl Session {
             Event::PositionLost { channel } => self.on_position_lost(channel.as_str()),
             Event::Subscribe(wanted) => {
                 let is_there = self.subscriptions.find(&wanted.channel).is_some();
-                // A channel that cannot be is the caller's mistake, and was refused at its door.
-                if !is_there && self.join_generic(Origin::Server, *wanted, now_ms).is_err() {}
+                if !is_there {
+                    // A channel that cannot be is the back end's mistake, not this client's: the server API
+                    // has refused it, and here there is nothing to do.
+                    self.join_generic(Origin::Server, *wanted, now_ms).ok();
+                }
             }
             Event::Unsubscribe {
                 channel: Some(channel),

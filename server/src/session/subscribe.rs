@@ -47,7 +47,7 @@ impl From<ErrorCode> for Refusal {
 }
 
 impl Session {
-    pub(super) fn on_subscribe(&mut self, id: u32, request: SubscribeRequest, now_ms: u64) {
+    pub(super) fn on_subscribe(&mut self, id: u32, request: SubscribeRequest) {
         let asked = match self.examine(request) {
             Ok(asked) => asked,
             Err(Refusal::Error(code)) => return self.refuse(id, code),
@@ -63,7 +63,7 @@ impl Session {
         if !rights::may_subscribe(&asked.options, rules, channel, self.asker(false)) {
             return self.refuse(id, ErrorCode::PERMISSION_DENIED);
         }
-        self.begin(id, asked, TokenSubscription::default(), None, now_ms);
+        self.begin(id, asked, TokenSubscription::default(), None);
     }
 
     /// Everything that can be said before rights are looked at, in the documented order.
@@ -134,7 +134,7 @@ impl Session {
             // The server subscribed it while the token was looked at.
             return self.refuse(id, ErrorCode::ALREADY_SUBSCRIBED);
         }
-        self.begin(id, asked, token.subscription.clone(), expires_at_ms, now_ms);
+        self.begin(id, asked, token.subscription.clone(), expires_at_ms);
     }
 
     /// Whether a subscription token speaks of this user, this channel and this connection.
@@ -154,7 +154,6 @@ impl Session {
         asked: Asked,
         extra: TokenSubscription,
         expires_at_ms: Option<u64>,
-        now_ms: u64,
     ) {
         let Asked {
             channel,
@@ -192,7 +191,6 @@ impl Session {
         sub_options.delta = joining.delta;
         sub_options.filter = filter;
         sub_options.join_leave |= request.join_leave && sub_options.announce && sees_presence;
-        let _ = now_ms;
         let effect = self.subscribe_effect(&joining, sub_options);
         let ticket = self.wait(id, Task::Subscribe(Box::new(joining)));
         self.effect(Effect::Subscribe(Box::new(SubscribeEffect {
