@@ -18,7 +18,7 @@ use crate::store::StoreError;
 
 /// Most units one login is looked up in. A family with four children, each in school, leisure centre and club, has
 /// twelve; the rest is room for advisers. More would make the first screen slow for everybody.
-pub const UNITS_OF_LOGIN_MAX: usize = 32;
+const UNITS_OF_LOGIN_MAX: usize = 32;
 
 /// A call as a door hands it in.
 #[derive(Debug, Clone)]

@@ -23,6 +23,7 @@ static OPERATIONS: &[Declared] = &[
     Declared::of::<threads::Withdraw>(),
     Declared::of::<threads::MessageList>(),
     Declared::of::<posts::Publish>(),
+    Declared::of::<posts::Get>(),
     Declared::of::<posts::Edit>(),
     Declared::of::<posts::Withdraw>(),
     Declared::of::<posts::Comment>(),

@@ -35,10 +35,13 @@ use crate::store::memory::MemoryStore;
 use crate::store::{EntryRange, Order};
 
 /// The school's code.
-pub const SCHOOL: &str = "G10001";
+pub(crate) const SCHOOL: &str = "G10001";
+
+/// Turns of the event loop that an outbox delivery gets; it needs a few dozen.
+const TURNS_MAX: usize = 10_000;
 
 /// The class: all who see group 1.
-pub fn class() -> BTreeSet<u32> {
+pub(crate) fn class() -> BTreeSet<u32> {
     [1, 2, 3]
         .into_iter()
         .chain(11..=34)
@@ -47,7 +50,7 @@ pub fn class() -> BTreeSet<u32> {
 }
 
 /// The child of a guardian, by number.
-pub fn child_of(guardian: u32) -> u32 {
+pub(crate) fn child_of(guardian: u32) -> u32 {
     let nth = guardian - 41;
     if nth < 36 {
         11 + nth / 2
@@ -56,19 +59,19 @@ pub fn child_of(guardian: u32) -> u32 {
     }
 }
 
-pub fn school() -> UnitCode {
+pub(crate) fn school() -> UnitCode {
     SCHOOL.parse().expect("a sound code")
 }
 
-pub fn p(number: u32) -> ProfileId {
+pub(crate) fn p(number: u32) -> ProfileId {
     ProfileId::new(school(), number)
 }
 
-pub fn g(number: u32) -> GroupId {
+pub(crate) fn g(number: u32) -> GroupId {
     GroupId::new(school(), number)
 }
 
-pub fn ledger() -> LedgerId {
+pub(crate) fn ledger() -> LedgerId {
     LedgerId::parse(SCHOOL).expect("a sound name")
 }
 
@@ -77,17 +80,17 @@ fn subject(number: u32) -> SubjectId {
 }
 
 /// A running school.
-pub struct World {
-    pub bench: Bench<Roster>,
-    pub domain: Domain,
+pub(crate) struct World {
+    pub(crate) bench: Bench<Roster>,
+    pub(crate) domain: Domain,
     heard: Vec<Arc<Delivery<Change>>>,
     stepped_up: BTreeSet<u32>,
-    pub version: Option<u64>,
+    pub(crate) version: Option<u64>,
 }
 
 impl World {
     /// Opens the school. Must run inside a `LocalSet`, see `ledger::testing::run_local`.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let bench = Bench::with_inbox(Arc::new(MemoryStore::new()), Arc::new(OutboxDoor));
         let clock: Arc<dyn Clock> = bench.clock.clone();
         let domain = Domain::new(bench.ledgers.clone(), clock);
@@ -104,7 +107,7 @@ impl World {
     }
 
     /// Changes records of people, as an import would.
-    pub async fn change(&mut self, unit: &str, put: Vec<PeopleRecord>) {
+    pub(crate) async fn change(&mut self, unit: &str, put: Vec<PeopleRecord>) {
         let ledger = LedgerId::parse(unit).expect("a sound name");
         let job = ChangePeople {
             put,
@@ -118,22 +121,22 @@ impl World {
             .expect("the records are sound");
     }
 
-    pub fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         self.bench.clock.now_ms()
     }
 
     /// Lets time pass.
-    pub fn pass(&self, seconds: u64) {
+    pub(crate) fn pass(&self, seconds: u64) {
         self.bench.clock.advance(Duration::from_secs(seconds));
     }
 
     /// From now on this person's session is stepped up (again).
-    pub fn step_up(&mut self, who: u32) {
+    pub(crate) fn step_up(&mut self, who: u32) {
         self.stepped_up.insert(who);
     }
 
     /// From now on it is not.
-    pub fn step_down(&mut self, who: u32) {
+    pub(crate) fn step_down(&mut self, who: u32) {
         self.stepped_up.remove(&who);
     }
 
@@ -150,7 +153,7 @@ impl World {
     }
 
     /// Calls an operation as somebody, with an idempotency key.
-    pub async fn call_with_key(
+    pub(crate) async fn call_with_key(
         &self,
         who: u32,
         operation: &str,
@@ -172,14 +175,14 @@ impl World {
     }
 
     /// Calls an operation that must work.
-    pub async fn ok(&self, who: u32, operation: &str, input: Value) -> Value {
+    pub(crate) async fn ok(&self, who: u32, operation: &str, input: Value) -> Value {
         let answer = self.call_with_key(who, operation, input, None).await;
         let answer = answer.unwrap_or_else(|fault| panic!("{operation} as {who}: {fault}"));
         serde_json::from_slice(&answer.output).expect("outputs are JSON")
     }
 
     /// Calls an operation that must be refused, and gives the message key.
-    pub async fn refused(&self, who: u32, operation: &str, input: Value) -> &'static str {
+    pub(crate) async fn refused(&self, who: u32, operation: &str, input: Value) -> &'static str {
         match self.call_with_key(who, operation, input, None).await {
             Ok(_) => panic!("{operation} as {who} was not refused"),
             Err(fault) => fault.key,
@@ -187,7 +190,7 @@ impl World {
     }
 
     /// Runs an internal operation, as the server.
-    pub async fn server(&self, operation: &str, input: Value) -> Value {
+    pub(crate) async fn server(&self, operation: &str, input: Value) -> Value {
         let caller = Caller::server(Door::Server);
         let input = Bytes::from(input.to_string());
         let request = Request {
@@ -202,7 +205,7 @@ impl World {
     }
 
     /// Opens the municipality above the school, with the town hall's profile 7 as its leader.
-    pub async fn found_municipality(&mut self) {
+    pub(crate) async fn found_municipality(&mut self) {
         let code: UnitCode = "M101".parse().expect("a sound code");
         let unit = Unit {
             code: code.clone(),
@@ -234,8 +237,20 @@ impl World {
         self.forget();
     }
 
+    /// Lets the other tasks run until the school's roster is as wanted, as it becomes once an outbox was delivered.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Roster) -> bool + Copy + Send + 'static) {
+        for _ in 0..TURNS_MAX {
+            let seen = self.bench.ledgers.inspect(&ledger(), wanted).await;
+            if seen.expect("the school is open") {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the roster did not become as wanted");
+    }
+
     /// Hands a unit what a unit above it decided, as its outbox does.
-    pub async fn inherit(&self, unit: &str, input: Value) {
+    pub(crate) async fn inherit(&self, unit: &str, input: Value) {
         let ledger = LedgerId::parse(unit).expect("a sound name");
         let input = Bytes::from(input.to_string());
         let job = OutboxDoor
@@ -263,13 +278,13 @@ impl World {
     }
 
     /// Forgets what was heard so far.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.collect();
         self.heard.clear();
     }
 
     /// The logins whose rights the deliveries so far have touched.
-    pub fn touched(&mut self) -> BTreeSet<String> {
+    pub(crate) fn touched(&mut self) -> BTreeSet<String> {
         self.collect();
         let changes = self.heard.iter().flat_map(|delivery| &delivery.changes);
         changes
@@ -278,7 +293,7 @@ impl World {
     }
 
     /// What somebody's devices were sent since the last [`World::forget`], measured as live fan-out does.
-    pub async fn heard(&mut self, who: u32) -> Vec<Value> {
+    pub(crate) async fn heard(&mut self, who: u32) -> Vec<Value> {
         self.collect();
         let (assurance, now_ms) = (self.assurance(who), self.now_ms());
         let deliveries = self.heard.clone();
@@ -312,7 +327,7 @@ impl World {
     }
 
     /// Who of the whole school heard anything of a type since the last [`World::forget`].
-    pub async fn who_heard(&mut self, kind: &str) -> BTreeSet<u32> {
+    pub(crate) async fn who_heard(&mut self, kind: &str) -> BTreeSet<u32> {
         let mut who = BTreeSet::new();
         for number in 1..=92 {
             let heard = self.heard(number).await;
@@ -324,7 +339,7 @@ impl World {
     }
 
     /// The history of somebody's personal channel, as a device that was away recovers it.
-    pub async fn recovered(&self, who: u32) -> Vec<Disclosure> {
+    pub(crate) async fn recovered(&self, who: u32) -> Vec<Disclosure> {
         let assurance = self.assurance(who);
         let now_ms = self.now_ms();
         let name = channel::person(&p(who));
@@ -361,7 +376,7 @@ impl World {
     }
 
     /// Asserts that the badge of a profile equals a recount.
-    pub async fn check_badge(&self, who: u32) -> Value {
+    pub(crate) async fn check_badge(&self, who: u32) -> Value {
         let badge = self
             .ok(who, "badge.get", serde_json::json!({ "profile": p(who) }))
             .await;
@@ -374,7 +389,7 @@ impl World {
 }
 
 /// The whole school as records.
-pub fn people() -> Vec<PeopleRecord> {
+pub(crate) fn people() -> Vec<PeopleRecord> {
     let mut out = vec![PeopleRecord::Unit(unit())];
     let kinds = [
         (1, UserKind::PedagogicalStaff),
@@ -412,7 +427,7 @@ pub fn people() -> Vec<PeopleRecord> {
     out
 }
 
-pub fn unit() -> Unit {
+pub(crate) fn unit() -> Unit {
     let municipality: UnitCode = "M101".parse().expect("a sound code");
     Unit {
         code: school(),
@@ -426,7 +441,7 @@ pub fn unit() -> Unit {
 }
 
 /// A person, their login and their profile, all of one number.
-pub fn person(number: u32, kind: UserKind) -> Vec<PeopleRecord> {
+pub(crate) fn person(number: u32, kind: UserKind) -> Vec<PeopleRecord> {
     let id = format!("person-{number}")
         .parse::<crate::people::PersonId>()
         .expect("a sound id");
@@ -468,7 +483,7 @@ pub fn person(number: u32, kind: UserKind) -> Vec<PeopleRecord> {
     ]
 }
 
-pub fn group(number: u32, name: &str) -> Group {
+pub(crate) fn group(number: u32, name: &str) -> Group {
     Group {
         id: g(number),
         name: name.to_owned(),
@@ -479,7 +494,7 @@ pub fn group(number: u32, name: &str) -> Group {
     }
 }
 
-pub fn member(group: u32, profile: u32) -> PeopleRecord {
+pub(crate) fn member(group: u32, profile: u32) -> PeopleRecord {
     let kind = MembershipKind::Member;
     PeopleRecord::Membership(Membership {
         group: g(group),
@@ -490,7 +505,7 @@ pub fn member(group: u32, profile: u32) -> PeopleRecord {
     })
 }
 
-pub fn relation(adult: u32, child: u32) -> Relation {
+pub(crate) fn relation(adult: u32, child: u32) -> Relation {
     let kind = RelationKind::Guardian;
     Relation {
         adult: p(adult),

@@ -128,7 +128,7 @@ pub fn disclose(
     match measure(viewer.lens, content.audience, sensitive, viewer.now_ms) {
         Measure::Hidden => Disclosure::Hidden,
         Measure::Full => Disclosure::Full(match present {
-            Some(present) => encode(renewed(roster, present.full.clone())),
+            Some(present) => encode(&renewed(roster, present.full.clone())),
             None => with_present_names(roster, &content.full, old_names),
         }),
         Measure::Bare => Disclosure::Bare(
@@ -136,7 +136,7 @@ pub fn disclose(
                 present.and_then(|present| present.bare.as_ref()),
                 &content.bare,
             ) {
-                (Some(bare), _) => encode(bare.clone()),
+                (Some(bare), _) => encode(bare),
                 (None, Some(bare)) => bare.clone(),
                 (None, None) => return Disclosure::Hidden,
             },
@@ -149,13 +149,13 @@ fn with_present_names(roster: &Roster, payload: &Bytes, old_names: bool) -> Byte
         return payload.clone();
     }
     match serde_json::from_slice(payload) {
-        Ok(value) => encode(renewed(roster, value)),
+        Ok(value) => encode(&renewed(roster, value)),
         // Not one of our payloads, so it holds no person of ours.
         Err(_) => payload.clone(),
     }
 }
 
-fn encode(value: Value) -> Bytes {
+fn encode(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
 }
 

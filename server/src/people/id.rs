@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 /// Longest unit code. Danish institution codes have six characters; the rest is room for codes of
 /// municipalities and of test set-ups, while a channel name (255 bytes) still holds several.
-pub const UNIT_CODE_LENGTH_MAX: usize = 16;
+const UNIT_CODE_LENGTH_MAX: usize = 16;
 /// Longest person id of a source system. A UUID has 36 characters.
-pub const PERSON_ID_LENGTH_MAX: usize = 64;
+const PERSON_ID_LENGTH_MAX: usize = 64;
 /// Longest login subject; the same bound as a channel name, which may hold one.
-pub const SUBJECT_LENGTH_MAX: usize = 128;
+const SUBJECT_LENGTH_MAX: usize = 128;
 
 /// Why a text is not an id. Says which kind, never the text itself: it may hold anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -423,7 +423,7 @@ impl Roster {
             ("unit", ..) => out.extend(self.accounts.keys().cloned()),
             ("account", ..) => out.extend(first.parse::<SubjectId>().ok()),
             ("profile", Some(profile), _) | ("member", _, Some(profile)) => {
-                self.touch_around(profile, out)
+                self.touch_around(profile, out);
             }
             ("relation", Some(adult), _) => self.touch_profile(adult, out),
             ("group", Some(group), _) => {

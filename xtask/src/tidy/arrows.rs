@@ -53,20 +53,15 @@ const ROOMS: &[Room] = &[
         may_name: &["people", "ledger", "hub", "session", "store"],
     },
     Room {
-        name: "transport",
-        may_name: &["hub"],
-    },
-    Room {
         name: "runtime",
         may_name: &[
-            "auth",
-            "transport",
-            "domain",
-            "people",
-            "ledger",
-            "hub",
-            "session",
-            "store",
+            "auth", "domain", "people", "ledger", "hub", "session", "store",
+        ],
+    },
+    Room {
+        name: "transport",
+        may_name: &[
+            "auth", "runtime", "domain", "people", "ledger", "hub", "session",
         ],
     },
     Room {

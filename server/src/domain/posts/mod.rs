@@ -6,6 +6,7 @@
 mod comment;
 mod due;
 mod edit;
+mod get;
 mod list;
 mod publish;
 pub(crate) mod record;
@@ -18,6 +19,7 @@ mod withdraw;
 pub use comment::Comment;
 pub use due::PublishDue;
 pub use edit::Edit;
+pub use get::Get;
 pub use list::List;
 pub(crate) use list::{newest, unseen};
 pub use publish::Publish;

@@ -202,6 +202,15 @@ fn comments_reach_those_who_see_the_post_while_they_are_open() {
         let comment = |who: u32| json!({ "profile": p(who), "post": post, "text": "Vi kommer" });
         world.ok(41, "post.comment", comment(41)).await;
         assert_eq!(world.who_heard("post.comment").await, class());
+        let get = |who: u32| json!({ "profile": p(who), "post": post });
+        assert_eq!(
+            world.ok(42, "post.get", get(42)).await["comments"][0]["text"],
+            "Vi kommer"
+        );
+        assert_eq!(
+            world.refused(92, "post.get", get(92)).await,
+            "error.not_found"
+        );
         assert_eq!(
             world.refused(92, "post.comment", comment(92)).await,
             "error.not_found"

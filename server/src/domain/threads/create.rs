@@ -192,7 +192,7 @@ pub(super) fn address(
             }
             Recipient::Group(group) => address_group(cx, sender, group, None, &mut parties)?,
             Recipient::GroupPortal { group, portal } => {
-                address_group(cx, sender, group, Some(*portal), &mut parties)?
+                address_group(cx, sender, group, Some(*portal), &mut parties)?;
             }
             Recipient::Inbox(inbox) => {
                 cx.permit(sender, Action::AddressInbox)?;

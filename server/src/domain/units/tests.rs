@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::domain::testing::{SCHOOL, World, class, g, p};
 use crate::ledger::testing::run_local;
+use crate::people::UserKind;
 
 fn to_group(group: u32) -> serde_json::Value {
     json!({ "profile": p(1), "subject": "E", "text": "O", "recipients": [{ "group": g(group) }] })
@@ -171,5 +172,23 @@ fn a_block_from_above_reaches_the_units_below_and_is_not_theirs_to_lift() {
             )
             .await;
         world.ok(41, "thread.create", to_teacher).await;
+    });
+}
+
+#[test]
+fn a_municipality_stops_and_lets_write_in_its_institutions_through_the_outbox() {
+    run_local(async {
+        let mut world = World::new().await;
+        world.found_municipality().await;
+        let block = json!({ "profile": "M101.p1", "unit": "M101", "kind": "guardian" });
+        for (operation, blocked) in [
+            ("communication.block", true),
+            ("communication.unblock", false),
+        ] {
+            world.ok(7, operation, block.clone()).await;
+            world
+                .until(move |roster| roster.is_blocked(UserKind::Guardian) == blocked)
+                .await;
+        }
     });
 }

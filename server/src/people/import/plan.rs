@@ -11,9 +11,9 @@ use crate::people::{MembershipKind, Roster, UnitCode};
 
 /// A file that ends more than this part of a kind of records in a unit is refused: a source that sends half a school has a
 /// fault more often than a reason. One in ten is more than leaves a school in the summer between two imports.
-pub const REMOVALS_PER_HUNDRED_MAX: usize = 10;
+const REMOVALS_PER_HUNDRED_MAX: usize = 10;
 /// So many may always end, or a small unit could never lose a family.
-pub const REMOVALS_ALWAYS: usize = 20;
+const REMOVALS_ALWAYS: usize = 20;
 
 /// Kinds of records, as a diff counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -233,7 +233,7 @@ const fn kind_of(record: &PeopleRecord) -> Option<RecordKind> {
 fn changed(old: &PeopleRecord, mut new: PeopleRecord) -> Option<PeopleRecord> {
     match (&mut new, old) {
         (PeopleRecord::Person(new), PeopleRecord::Person(old)) => {
-            new.shown_since_ms = old.shown_since_ms
+            new.shown_since_ms = old.shown_since_ms;
         }
         (PeopleRecord::Unit(new), PeopleRecord::Unit(old)) => {
             // A file may bring some of a municipality's units only; the others stay its children.

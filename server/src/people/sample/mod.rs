@@ -501,7 +501,7 @@ impl Town {
         for k in 0..DAYCARE_STAFF {
             let person = self.person(None, true);
             // One super user for two daycares.
-            let is_super = k == 0 && nth % 2 == 0;
+            let is_super = k == 0 && nth.is_multiple_of(2);
             staff.push(
                 self.profile_with(&unit, &person, UserKind::PedagogicalStaff, |line| {
                     line.title = Some("pædagog".to_owned());
@@ -512,16 +512,14 @@ impl Town {
         let leader = self.person(None, true);
         self.profile(&unit, &leader, UserKind::Leader);
         self.visitors(&unit);
-        for (room, name) in ["Rød stue", "Blå stue", "Gul stue", "Grøn stue"]
-            .into_iter()
-            .enumerate()
-        {
+        let rooms = ["Rød stue", "Blå stue", "Gul stue", "Grøn stue"];
+        for (room, name) in (0u32..).zip(rooms) {
             let group = self.group(&unit, name.to_owned(), GroupKind::Class);
-            for member in staff.iter().skip(room).step_by(4) {
+            for member in staff.iter().skip(room as usize).step_by(4) {
                 self.member(&group, member);
             }
-            let from = DAYCARE_CHILDREN * room as u32 / 4;
-            let to = DAYCARE_CHILDREN * (room as u32 + 1) / 4;
+            let from = DAYCARE_CHILDREN * room / 4;
+            let to = DAYCARE_CHILDREN * (room + 1) / 4;
             for _ in from..to {
                 let person = self.person(None, false);
                 let profile = self.profile(&unit, &person, UserKind::DaycareChild);
