@@ -17,7 +17,7 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
     let page = setup::page(house)?;
     let server = setup::server(house)?;
     Program::new(server, house.root())
-        .arguments(["dev", "--page"])
+        .arguments(["dev", "--web"])
         .arguments([page])
         .arguments(&arguments.server)
         .hand_over()

@@ -15,7 +15,7 @@ let browser;
 let people;
 
 before(async () => {
-  server = await Server.start({}, ['dev', '--page', process.env.KLOKKE_PAGE]);
+  server = await Server.start({}, process.env.KLOKKE_PAGE);
   browser = await chromium.launch({
     executablePath: process.env.KLOKKE_CHROMIUM ?? '/usr/bin/chromium',
     chromiumSandbox: process.getuid() !== 0,

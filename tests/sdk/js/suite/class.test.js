@@ -51,7 +51,7 @@ describe('the class', () => {
     server = new Server({ 'client.queue_max_size_bytes': 4_194_304 });
     const file = join(server.folder, 'school.jsonl');
     writeFileSync(file, lines());
-    server.run('import', file, '--yes');
+    server.run('import', file, '--apply');
     await server.start();
     breaker = await Breaker.to(server.address);
     teacher = new Actor(people.teacher, server.address, strong());

@@ -1,0 +1,202 @@
+//! A pupil on the Rust SDK who listens through all kills and must hear everything once and in order.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use klokke_client::{Client, Config, Event};
+use klokke_tests::token;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::CHANNELS;
+
+/// The pupil's personal channel, which the server subscribes them to.
+const OWN_CHANNEL: &str = "person:G1/p2";
+
+/// What was heard so far.
+#[derive(Default)]
+struct Heard {
+    entries: BTreeMap<String, Vec<Value>>,
+    connects: usize,
+    /// What must never happen: a gap that could not be filled, a subscription lost, an end.
+    failures: Vec<String>,
+}
+
+/// The listening client. It ends with its runtime.
+pub(crate) struct Listener {
+    heard: Arc<Mutex<Heard>>,
+    _runtime: Runtime,
+}
+
+impl Listener {
+    pub(crate) fn start(address: SocketAddr) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let into = Arc::clone(&heard);
+        let mut config = Config::new(format!("ws://{address}/connection/websocket"));
+        config.token = token::of("pupil");
+        config.reconnect_wait = (Duration::from_millis(20), Duration::from_millis(200));
+        let (ready, wait) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let (client, mut events) = Client::start(config);
+            for channel in CHANNELS {
+                if let Err(error) = client.subscribe(channel).await {
+                    keep(&into, |heard| {
+                        heard.failures.push(format!("subscribe: {error}"));
+                    });
+                }
+            }
+            let mut waiting = CHANNELS.len();
+            while let Some(event) = events.recv().await {
+                if matches!(&event, Event::Subscribed { channel, .. } if channel != OWN_CHANNEL) {
+                    waiting = waiting.saturating_sub(1);
+                    if waiting == 0 {
+                        // Only the first time somebody waits for it.
+                        let _ = ready.send(());
+                    }
+                }
+                keep(&into, |heard| heard.take(event));
+            }
+        });
+        wait.recv_timeout(klokke_tests::raw::PATIENCE)
+            .context("the listener did not subscribe")?;
+        Ok(Self {
+            heard,
+            _runtime: runtime,
+        })
+    }
+
+    /// How often it came back.
+    pub(crate) fn reconnects(&self) -> usize {
+        keep(&self.heard, |heard| heard.connects.saturating_sub(1)).unwrap_or(0)
+    }
+
+    /// Waits until it has heard all that is kept, and compares; returns how many entries that was.
+    pub(crate) fn check(
+        &self,
+        kept: &BTreeMap<&'static str, Vec<Value>>,
+        sent: &[Vec<String>],
+        patience: Duration,
+    ) -> Result<usize> {
+        let deadline = Instant::now() + patience;
+        let messages: usize = sent.iter().map(Vec::len).sum();
+        loop {
+            let counts = |heard: &mut Heard| {
+                let count = |channel: &str| heard.entries.get(channel).map_or(0, Vec::len);
+                let all = kept
+                    .iter()
+                    .all(|(channel, entries)| count(channel) >= entries.len());
+                all && count(OWN_CHANNEL) >= messages
+            };
+            if keep(&self.heard, counts).unwrap_or(false) {
+                break;
+            }
+            if Instant::now() > deadline {
+                let lengths = keep(&self.heard, |heard| {
+                    let length = |(channel, entries): (&String, &Vec<Value>)| {
+                        (channel.clone(), entries.len())
+                    };
+                    (
+                        heard.entries.iter().map(length).collect::<Vec<_>>(),
+                        heard.failures.clone(),
+                    )
+                });
+                let kept: Vec<_> = kept
+                    .iter()
+                    .map(|(channel, entries)| (channel, entries.len()))
+                    .collect();
+                bail!("heard {lengths:?} of {kept:?} and {messages} messages");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        keep(&self.heard, |heard| heard.compare(kept, sent)).context("the listener panicked")?
+    }
+}
+
+impl Heard {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Connected { .. } => self.connects += 1,
+            Event::Publication {
+                channel,
+                publication,
+            } => {
+                let mut entry =
+                    serde_json::from_slice::<Value>(&publication.data).unwrap_or_default();
+                entry["offset"] = publication.offset.into();
+                self.entries.entry(channel).or_default().push(entry);
+            }
+            Event::Subscribed {
+                channel,
+                recovered: false,
+                was_recovering: true,
+            } => {
+                self.failures.push(format!("{channel} was not recovered"));
+            }
+            Event::Unsubscribed { channel, code, .. } => {
+                self.failures.push(format!("{channel} ended with {code}"));
+            }
+            Event::Disconnected { code, .. } => {
+                self.failures.push(format!("it gave up with {code}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn compare(
+        &self,
+        kept: &BTreeMap<&'static str, Vec<Value>>,
+        sent: &[Vec<String>],
+    ) -> Result<usize> {
+        ensure!(self.failures.is_empty(), "{:?}", self.failures);
+        for (channel, entries) in kept {
+            let heard = self.entries.get(*channel).context("nothing was heard")?;
+            let numbers = |value: &Value| (value["publisher"].as_u64(), value["number"].as_u64());
+            let same = heard
+                .iter()
+                .map(numbers)
+                .eq(entries.iter().map(|entry| numbers(&entry["data"])));
+            ensure!(
+                same,
+                "{channel}: heard {} of {}, or in another order",
+                heard.len(),
+                entries.len()
+            );
+        }
+        let own = self
+            .entries
+            .get(OWN_CHANNEL)
+            .context("no message was heard")?;
+        let in_order = own.windows(2).all(|pair| {
+            let offset = |value: &Value| value["offset"].as_u64();
+            offset(&pair[0]).map(|offset| offset + 1) == offset(&pair[1])
+        });
+        ensure!(in_order, "a gap or a double in the personal channel");
+        for (writer, texts) in sent.iter().enumerate() {
+            let of_writer = format!("writer {writer} ");
+            let heard = own
+                .iter()
+                .filter_map(|entry| entry["message"]["text"].as_str());
+            ensure!(
+                heard
+                    .filter(|text| text.starts_with(&of_writer))
+                    .eq(texts.iter()),
+                "the messages of writer {writer} did not come once and in order"
+            );
+        }
+        Ok(self.entries.values().map(Vec::len).sum())
+    }
+}
+
+fn keep<T>(heard: &Mutex<Heard>, action: impl FnOnce(&mut Heard) -> T) -> Option<T> {
+    heard.lock().ok().map(|mut heard| action(&mut heard))
+}

@@ -1,0 +1,231 @@
+//! Killed with SIGKILL at random moments under load, then restarted: no acknowledged commit lost, none doubled, order kept,
+//! and clients recover by themselves.
+//!
+//! `KLOKKE_KILLS` says how often (20 when it says nothing). The seed of the moments is printed with the figures.
+
+mod listen;
+mod write;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use klokke_tests::{
+    client::Client,
+    server::{Server, Settings, command},
+    token,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use crate::{
+    listen::Listener,
+    write::{Publisher, Writer},
+};
+
+/// Kills when nothing else is asked for; enough to hit every stage of a commit several times over.
+const KILLS: usize = 20;
+/// Connections that publish, two to a channel.
+const PUBLISHERS: u64 = 4;
+/// Connections that send messages to people.
+const WRITERS: u64 = 2;
+/// How long the server lives between kills.
+const LIFE_MS: std::ops::Range<u64> = 30..700;
+/// How long the last recovery may take.
+const RECOVERY_MAX: Duration = Duration::from_secs(60);
+
+pub(crate) const CHANNELS: [&str; 2] = ["kept:crash-0", "kept:crash-1"];
+
+fn kills() -> usize {
+    let asked = std::env::var("KLOKKE_KILLS").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(KILLS)
+}
+
+/// A school in which one teacher writes to one pupil.
+fn with_school() -> Result<Server> {
+    let settings = Settings::new()
+        .set("client.recovery_max_publication_limit", "20000")
+        .set("client.queue_max_size_bytes", "16777216");
+    let mut server = settings.start()?;
+    server.terminate()?;
+    let lines = [
+        json!({"type": "unit", "code": "M1", "name": "Kommune", "kind": "municipality"}),
+        json!({"type": "unit", "code": "G1", "name": "Skole", "kind": "school", "parent": "M1"}),
+        json!({"type": "person", "id": "teacher", "name": "Lærer"}),
+        json!({"type": "person", "id": "pupil", "name": "Elev"}),
+        json!({"type": "account", "subject": "teacher", "person": "teacher"}),
+        json!({"type": "account", "subject": "pupil", "person": "pupil"}),
+        json!({"type": "profile", "id": "G1.p1", "person": "teacher", "kind": "pedagogical_staff"}),
+        json!({"type": "profile", "id": "G1.p2", "person": "pupil", "kind": "pupil"}),
+    ];
+    let file = server.config().with_file_name("people.jsonl");
+    fs::write(
+        &file,
+        lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    )?;
+    let ran = command()?
+        .args(["import", "--apply", "--config"])
+        .arg(server.config())
+        .arg("--set")
+        .arg(format!("store.path={}", server.data().display()))
+        .arg(&file)
+        .output()?;
+    ensure!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    server.start_again()?;
+    Ok(server)
+}
+
+#[test]
+#[allow(clippy::print_stderr)] // The figures are what this test is run for.
+fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
+    let seed = rand::random::<u64>();
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut server = with_school()?;
+    let address = server.address();
+    let stop = Arc::new(AtomicBool::new(false));
+    let listener = Listener::start(address)?;
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|number| Publisher::new(address, number).start(Arc::clone(&stop)))
+        .collect();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|number| Writer::new(address, number).start(Arc::clone(&stop)))
+        .collect();
+
+    let kills = kills();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..kills {
+        // The moment of the kill is what is random here; nothing waits for this to have passed.
+        thread::sleep(Duration::from_millis(chance.random_range(LIFE_MS)));
+        server.kill()?;
+        let begun = Instant::now();
+        server
+            .start_again()
+            .with_context(|| format!("after a kill (seed {seed})"))?;
+        slowest = slowest.max(begun.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let acknowledged: Vec<Vec<u64>> = join(publishers)?;
+    let sent: Vec<Vec<String>> = join(writers)?;
+
+    let kept = kept(address)?;
+    check_publications(&acknowledged, &kept).with_context(|| format!("seed {seed}"))?;
+    check_messages(address, &sent).with_context(|| format!("seed {seed}"))?;
+    let count = listener
+        .check(&kept, &sent, RECOVERY_MAX)
+        .with_context(|| format!("seed {seed}"))?;
+    let published: usize = acknowledged.iter().map(Vec::len).sum();
+    let messages: usize = sent.iter().map(Vec::len).sum();
+    eprintln!(
+        "{kills} kills, seed {seed}: {published} publications and {messages} messages acknowledged, none lost, none doubled; \
+         {count} entries heard over {} reconnects; slowest start {} ms",
+        listener.reconnects(),
+        slowest.as_millis(),
+    );
+    Ok(())
+}
+
+fn join<T>(threads: Vec<thread::JoinHandle<Result<T>>>) -> Result<Vec<T>> {
+    threads
+        .into_iter()
+        .map(|thread| {
+            thread
+                .join()
+                .map_err(|_| anyhow::anyhow!("a writer panicked"))?
+        })
+        .collect()
+}
+
+/// What each channel's history holds, oldest first, with dense offsets.
+fn kept(address: std::net::SocketAddr) -> Result<BTreeMap<&'static str, Vec<Value>>> {
+    let mut client = Client::connect(address, &token::of("checker"))?;
+    let mut all = BTreeMap::new();
+    for channel in CHANNELS {
+        let mut entries: Vec<Value> = Vec::new();
+        let mut request =
+            json!({"channel": channel, "limit": 300, "since": {"offset": 0, "epoch": ""}});
+        loop {
+            let page = client.must("history", &request)?;
+            let publications = page["publications"].as_array().cloned().unwrap_or_default();
+            let Some(last) = publications.last() else {
+                break;
+            };
+            request["since"] = json!({"offset": last["offset"], "epoch": page["epoch"]});
+            entries.extend(publications);
+        }
+        for (nth, entry) in entries.iter().enumerate() {
+            ensure!(
+                entry["offset"] == nth as u64 + 1,
+                "{channel}: a gap before {entry}"
+            );
+        }
+        all.insert(channel, entries);
+    }
+    Ok(all)
+}
+
+/// Everything acknowledged is there once; each publisher's own order is kept.
+fn check_publications(
+    acknowledged: &[Vec<u64>],
+    kept: &BTreeMap<&'static str, Vec<Value>>,
+) -> Result<()> {
+    let mut seen: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for entry in kept.values().flatten() {
+        let publisher = entry["data"]["publisher"].as_u64().context("a publisher")?;
+        seen.entry(publisher)
+            .or_default()
+            .push(entry["data"]["number"].as_u64().context("a number")?);
+    }
+    for (publisher, numbers) in acknowledged.iter().enumerate() {
+        let kept = seen.remove(&(publisher as u64)).unwrap_or_default();
+        ensure!(
+            !numbers.is_empty(),
+            "publisher {publisher} got nothing through"
+        );
+        ensure!(
+            kept.windows(2).all(|pair| pair[0] < pair[1]),
+            "publisher {publisher}: doubled or out of order"
+        );
+        let lost = numbers
+            .iter()
+            .find(|number| kept.binary_search(number).is_err());
+        ensure!(
+            lost.is_none(),
+            "publisher {publisher}: {lost:?} was acknowledged and is lost"
+        );
+    }
+    Ok(())
+}
+
+/// Every message sent with retries under its idempotency key stands in its thread once, in order.
+fn check_messages(address: std::net::SocketAddr, sent: &[Vec<String>]) -> Result<()> {
+    let mut client = Client::connect(address, &token::of("teacher"))?;
+    for texts in sent {
+        ensure!(!texts.is_empty(), "a writer got nothing through");
+        let mut stored = Vec::new();
+        for thread in write::threads_of(&mut client, texts)? {
+            stored.extend(write::texts_of(&mut client, &thread)?);
+        }
+        ensure!(
+            stored == *texts,
+            "{} messages were acknowledged and {} stand there, or in another order",
+            texts.len(),
+            stored.len()
+        );
+    }
+    Ok(())
+}
