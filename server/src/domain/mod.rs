@@ -12,6 +12,7 @@
 //! never content; an operation's effects are what it staged, nothing else.
 
 mod badge;
+mod bounded;
 mod context;
 mod dispatch;
 pub mod error;

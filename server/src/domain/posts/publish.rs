@@ -25,7 +25,10 @@ pub struct Input {
     /// Where.
     pub place: Place,
     /// For whom; left out, for everybody who sees the place.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "crate::domain::bounded::at_most::<4, _, _>"
+    )]
     #[schemars(length(max = 4))]
     pub portals: Vec<PortalRole>,
     /// When it comes out, in milliseconds since 1970; left out or past, now.

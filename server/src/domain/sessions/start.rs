@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::badge::{self, Badge};
+use crate::domain::bounded;
 use crate::domain::error;
 use crate::domain::notifications::{self, NotificationView};
 use crate::domain::page::Cursor;
@@ -23,7 +24,7 @@ pub struct Start;
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Profiles of the login to show; left out, all of them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::at_most::<32, _, _>")]
     #[schemars(length(max = 32))]
     pub profiles: Vec<ProfileId>,
 }

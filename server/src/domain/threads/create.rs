@@ -58,7 +58,10 @@ pub struct Input {
     #[serde(default)]
     pub sensitive: bool,
     /// The children it is about.
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "crate::domain::bounded::at_most::<50, _, _>"
+    )]
     #[schemars(length(max = 50))]
     pub regarding: Vec<ProfileId>,
 }

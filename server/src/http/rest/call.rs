@@ -127,12 +127,35 @@ fn from_body(door: &Door, body: &Bytes) -> Result<Map<String, Value>, Problem> {
         return Ok(Map::new());
     }
     // The text of a serde error can quote the input, so only its place is passed on.
-    serde_json::from_slice(body).map_err(|fault| {
+    let read: Result<Map<String, Value>, _> = serde_json::from_slice(body);
+    let mut input = read.map_err(|fault| {
         let (line, column) = (fault.line(), fault.column());
         invalid(&format!(
             "the body is no JSON object, at line {line} column {column}"
         ))
-    })
+    })?;
+    input.values_mut().for_each(whole_numbers);
+    Ok(input)
+}
+
+/// Largest whole number that every one below it can be told from as a float: 2^53.
+const FLOAT_WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Writes `30.0` as `30`: JSON Schema, and so our description, calls both an integer.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number
+                .as_f64()
+                .filter(|float| float.fract() == 0.0 && float.abs() <= FLOAT_WHOLE_MAX);
+            if let Some(whole) = whole.and_then(|float| format!("{float:.0}").parse::<i64>().ok()) {
+                *value = whole.into();
+            }
+        }
+        _ => {}
+    }
 }
 
 fn from_query(door: &Door, query: &str) -> Result<Map<String, Value>, Problem> {
@@ -199,4 +222,18 @@ fn respond(door: &Door, asked: &HeaderMap, uri: &Uri, answer: Answer) -> Respons
         out.insert(headers::IDEMPOTENCY_REPLAYED, replayed);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_json_schema_calls_an_integer_is_one() {
+        let mut value = json!({ "a": [30.0, -2.0, 1.5, 1e300, 7], "b": { "c": 0.0 } });
+        whole_numbers(&mut value);
+        let text = value.to_string();
+        assert_eq!(text, r#"{"a":[30,-2,1.5,1e+300,7],"b":{"c":0}}"#);
+    }
 }
