@@ -2,6 +2,9 @@
 //!
 //! `<length of the new text>\n`, then commands: `<count>@<offset>,` copies from the old text, `<count>:<bytes>` brings
 //! new bytes, and `<checksum>;` ends it. Numbers are in base 64 with the digits `0-9A-Z_a-z~`.
+//!
+//! Pieces begin and end between characters, never within one: in the JSON codec a delta travels as a string, and
+//! `å` and `ø` share their first byte.
 
 use std::collections::HashMap;
 
@@ -42,7 +45,10 @@ pub fn create(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
     while at + BLOCK_BYTES <= new.len() {
         let found = index
             .get(&new[at..at + BLOCK_BYTES])
-            .and_then(|places| longest_match(old, new, places, at, pending));
+            .and_then(|places| longest_match(old, new, places, at, pending))
+            .and_then(|copy| copy.of_whole_characters(new))
+            // In bytes that are no text, what is left may end before this block.
+            .filter(|copy| copy.new + copy.length > at);
         match found {
             Some(copy) => {
                 put_literal(&mut delta, &new[pending..copy.new]);
@@ -101,6 +107,21 @@ struct Copy {
     old: usize,
     new: usize,
     length: usize,
+}
+
+impl Copy {
+    /// The same piece without the characters it holds only a part of; `None` where nothing is left.
+    fn of_whole_characters(self, new: &[u8]) -> Option<Self> {
+        let is_within = |at: usize| new.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+        let end = self.new + self.length;
+        let first = (self.new..end).find(|&at| !is_within(at))?;
+        let last = (first..=end).rev().find(|&at| !is_within(at))?;
+        (last > first).then_some(Self {
+            old: self.old + (first - self.new),
+            new: first,
+            length: last - first,
+        })
+    }
 }
 
 /// The places of each aligned block of the old text.
@@ -232,6 +253,16 @@ mod tests {
     }
 
     #[test]
+    fn a_delta_of_text_is_text() {
+        let old = "Lærke er på legepladsen, og hun bliver hentet af sin bedstefar klokken ø";
+        let new = "Lærke er på legepladsen, og hun bliver hentet af sin bedstefar klokken å";
+        let delta = create(old.as_bytes(), new.as_bytes()).expect("smaller");
+        let text = std::str::from_utf8(&delta).expect("whole characters");
+        assert!(text.contains('å'), "{text}");
+        assert_eq!(apply(old.as_bytes(), &delta).as_deref(), Ok(new.as_bytes()));
+    }
+
+    #[test]
     fn another_old_text_is_found_out() {
         let old = b"the quick brown fox jumps over the lazy dog, twice";
         let delta = create(old, &[old.as_slice(), b" more"].concat()).expect("smaller");
@@ -252,6 +283,18 @@ mod tests {
             if let Some(delta) = create(&old, &new) {
                 prop_assert!(delta.len() < new.len());
                 prop_assert_eq!(apply(&old, &delta), Ok(new));
+            }
+        }
+
+        #[test]
+        fn a_delta_between_texts_is_a_text(
+            start in "[æøå😀a]{0,40}", middle in "[æøå😀a]{0,4}", other in "[æøå😀a]{0,4}", end in "[æøå😀a]{0,40}",
+        ) {
+            let old = format!("{start}{middle}{end}");
+            let new = format!("{start}{other}{end}");
+            if let Some(delta) = create(old.as_bytes(), new.as_bytes()) {
+                prop_assert!(std::str::from_utf8(&delta).is_ok());
+                prop_assert_eq!(apply(old.as_bytes(), &delta), Ok(new.into_bytes()));
             }
         }
 
