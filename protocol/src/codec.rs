@@ -28,11 +28,8 @@ pub enum DecodeError {
     #[error("the frame is empty")]
     Empty,
     /// The frame holds too many messages.
-    #[error(
-        "the frame holds more than {} messages",
-        limits::COMMANDS_PER_FRAME_MAX
-    )]
-    TooMany,
+    #[error("the frame holds more than {0} messages")]
+    TooMany(usize),
     /// A message's length goes beyond the frame.
     #[error("a length is wrong")]
     Length,
@@ -55,7 +52,7 @@ impl Codec {
     /// # Errors
     /// An empty, over-full or malformed frame.
     pub fn decode_commands(self, frame: &[u8]) -> Result<Vec<Command>, DecodeError> {
-        self.decode(frame)
+        self.decode(frame, limits::COMMANDS_PER_FRAME_MAX)
     }
 
     /// Reads a server's frame.
@@ -63,7 +60,7 @@ impl Codec {
     /// # Errors
     /// An empty, over-full or malformed frame.
     pub fn decode_replies(self, frame: &[u8]) -> Result<Vec<Reply>, DecodeError> {
-        self.decode(frame)
+        self.decode(frame, limits::REPLIES_PER_FRAME_MAX)
     }
 
     /// Appends a reply as it stands alone in a frame.
@@ -103,10 +100,11 @@ impl Codec {
     fn decode<M: prost::Message + Default + DeserializeOwned>(
         self,
         frame: &[u8],
+        max: usize,
     ) -> Result<Vec<M>, DecodeError> {
         let messages = match self {
-            Self::Json => decode_json(frame)?,
-            Self::Protobuf => decode_protobuf(frame)?,
+            Self::Json => decode_json(frame, max)?,
+            Self::Protobuf => decode_protobuf(frame, max)?,
         };
         if messages.is_empty() {
             Err(DecodeError::Empty)
@@ -138,15 +136,15 @@ impl Codec {
     }
 }
 
-fn decode_json<M: DeserializeOwned>(frame: &[u8]) -> Result<Vec<M>, DecodeError> {
+fn decode_json<M: DeserializeOwned>(frame: &[u8], max: usize) -> Result<Vec<M>, DecodeError> {
     let mut messages = Vec::with_capacity(1);
     let lines = frame
         .strip_suffix(b"\n")
         .unwrap_or(frame)
         .split(|byte| *byte == b'\n');
     for line in lines.filter(|_| !frame.is_empty()) {
-        if messages.len() == limits::COMMANDS_PER_FRAME_MAX {
-            return Err(DecodeError::TooMany);
+        if messages.len() == max {
+            return Err(DecodeError::TooMany(max));
         }
         let message = serde_json::from_slice(line).map_err(|e| DecodeError::Json(e.column()))?;
         messages.push(message);
@@ -154,11 +152,14 @@ fn decode_json<M: DeserializeOwned>(frame: &[u8]) -> Result<Vec<M>, DecodeError>
     Ok(messages)
 }
 
-fn decode_protobuf<M: prost::Message + Default>(mut frame: &[u8]) -> Result<Vec<M>, DecodeError> {
+fn decode_protobuf<M: prost::Message + Default>(
+    mut frame: &[u8],
+    max: usize,
+) -> Result<Vec<M>, DecodeError> {
     let mut messages = Vec::with_capacity(1);
     while frame.has_remaining() {
-        if messages.len() == limits::COMMANDS_PER_FRAME_MAX {
-            return Err(DecodeError::TooMany);
+        if messages.len() == max {
+            return Err(DecodeError::TooMany(max));
         }
         let length = prost::decode_length_delimiter(&mut frame).map_err(|_| DecodeError::Length)?;
         if length > frame.len() {
@@ -225,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn null_is_the_default_except_in_a_payload() {
+        let text = br#"{"id":1,"connect":{"token":null,"subs":null,"name":null,"data":null}}"#;
+        let commands = Codec::Json.decode_commands(text).expect("a connect");
+        let connect = ConnectRequest {
+            data: Bytes::from_static(b"null"),
+            ..ConnectRequest::default()
+        };
+        assert_eq!(commands[0].connect, Some(connect));
+    }
+
+    #[test]
     fn a_payload_that_is_no_json_is_refused_and_leaves_nothing() {
         let result = crate::message::RpcResult {
             data: Bytes::from_static(b"\xff\x00"),
@@ -286,9 +298,10 @@ mod tests {
             Err(DecodeError::Length)
         ));
         let many = b"{}\n".repeat(limits::COMMANDS_PER_FRAME_MAX + 1);
+        assert!(Codec::Json.decode_replies(&many).is_ok());
         assert!(matches!(
             Codec::Json.decode_commands(&many),
-            Err(DecodeError::TooMany)
+            Err(DecodeError::TooMany(limits::COMMANDS_PER_FRAME_MAX))
         ));
     }
 }

@@ -9,6 +9,10 @@ pub const FRAME_BYTES_MAX: usize = 65_536;
 /// Most commands in one frame. An SDK sends a connect and its subscriptions at once: 128 and some more.
 pub const COMMANDS_PER_FRAME_MAX: usize = 512;
 
+/// Most messages in one frame from a server, for a client that reads it. A server that was kept waiting writes
+/// everything that queued up at once: at most [`QUEUE_BYTES_MAX`], of messages that are rarely below 32 bytes.
+pub const REPLIES_PER_FRAME_MAX: usize = QUEUE_BYTES_MAX / 32;
+
 /// Most channels of one connection. The protocol's default.
 pub const CHANNELS_PER_CONNECTION_MAX: usize = 128;
 

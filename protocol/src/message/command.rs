@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{FilterNode, StreamPosition, is_default};
+use super::{FilterNode, StreamPosition, is_default, or_default};
 use crate::raw;
 
 /// One request of a client. Exactly one of the optional fields should be set; none is the answer to a ping.
@@ -14,7 +14,7 @@ use crate::raw;
 pub struct Command {
     /// Number of the request, above 0; 0 for `send` and for the answer to a ping.
     #[prost(uint32, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub id: u32,
     /// The request `connect`.
     #[prost(message, optional, tag = "4")]
@@ -72,7 +72,7 @@ pub struct Command {
 pub struct ConnectRequest {
     /// Connection token.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub token: String,
     /// Data of the application.
     #[prost(bytes = "bytes", tag = "2")]
@@ -80,31 +80,31 @@ pub struct ConnectRequest {
     pub data: Bytes,
     /// Positions in server-side subscriptions, by channel.
     #[prost(btree_map = "string, message", tag = "3")]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub subs: BTreeMap<String, SubscribeRequest>,
     /// Name of the client's software.
     #[prost(string, tag = "4")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub name: String,
     /// Version of the client's software.
     #[prost(string, tag = "5")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub version: String,
     /// Headers a browser could not set.
     #[prost(btree_map = "string, string", tag = "6")]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub headers: BTreeMap<String, String>,
     /// Bit 0: dictionary compression; not offered here.
     #[prost(int64, tag = "7")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub flag: i64,
     /// Dictionary the client holds.
     #[prost(string, tag = "8")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub dict: String,
     /// Profile of the dictionary.
     #[prost(string, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub profile: String,
 }
 
@@ -114,23 +114,23 @@ pub struct ConnectRequest {
 pub struct SubscribeRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
     /// Subscription token.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub token: String,
     /// Asks for what was missed since the position.
     #[prost(bool, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub recover: bool,
     /// The stream that was seen.
     #[prost(string, tag = "6")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub epoch: String,
     /// The last publication that was seen.
     #[prost(uint64, tag = "7")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub offset: u64,
     /// Data of the application.
     #[prost(bytes = "bytes", tag = "8")]
@@ -138,19 +138,19 @@ pub struct SubscribeRequest {
     pub data: Bytes,
     /// Asks the server to watch the position.
     #[prost(bool, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub positioned: bool,
     /// Asks for recovery.
     #[prost(bool, tag = "10")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub recoverable: bool,
     /// Asks for join and leave.
     #[prost(bool, tag = "11")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub join_leave: bool,
     /// `fossil` asks for deltas.
     #[prost(string, tag = "12")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub delta: String,
     /// Filter over tags.
     #[prost(message, optional, tag = "13")]
@@ -158,11 +158,11 @@ pub struct SubscribeRequest {
     pub tf: Option<FilterNode>,
     /// Bit 1: refuse rather than recover incompletely.
     #[prost(int64, tag = "14")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub flag: i64,
     /// Kind of subscription; only 0, a stream, is served here.
     #[prost(int32, tag = "15")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub r#type: i32,
 }
 
@@ -172,7 +172,7 @@ pub struct SubscribeRequest {
 pub struct UnsubscribeRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
 }
 
@@ -182,7 +182,7 @@ pub struct UnsubscribeRequest {
 pub struct PublishRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
     /// The payload.
     #[prost(bytes = "bytes", tag = "2")]
@@ -190,7 +190,7 @@ pub struct PublishRequest {
     pub data: Bytes,
     /// Kind of publication; only 0, a stream, is served here.
     #[prost(int32, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub r#type: i32,
 }
 
@@ -200,7 +200,7 @@ pub struct PublishRequest {
 pub struct PresenceRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
 }
 
@@ -210,7 +210,7 @@ pub struct PresenceRequest {
 pub struct PresenceStatsRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
 }
 
@@ -220,11 +220,11 @@ pub struct PresenceStatsRequest {
 pub struct HistoryRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
     /// At most this many; 0 for the position only, -1 for all.
     #[prost(int32, tag = "7")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub limit: i32,
     /// From here, this place not included.
     #[prost(message, optional, tag = "8")]
@@ -232,7 +232,7 @@ pub struct HistoryRequest {
     pub since: Option<StreamPosition>,
     /// Newest first.
     #[prost(bool, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub reverse: bool,
 }
 
@@ -261,7 +261,7 @@ pub struct RpcRequest {
     pub data: Bytes,
     /// Its name.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub method: String,
 }
 
@@ -271,7 +271,7 @@ pub struct RpcRequest {
 pub struct RefreshRequest {
     /// The token.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub token: String,
 }
 
@@ -281,11 +281,11 @@ pub struct RefreshRequest {
 pub struct SubRefreshRequest {
     /// The channel.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
     /// The token.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub token: String,
 }
 
@@ -295,11 +295,11 @@ pub struct SubRefreshRequest {
 pub struct EmulationRequest {
     /// Node that holds the connection.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub node: String,
     /// Secret of the connection.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub session: String,
     /// The commands, as one frame.
     #[prost(bytes = "bytes", tag = "3")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::is_default;
+use super::{is_default, or_default};
 use crate::raw;
 
 /// Who is behind a connection.
@@ -14,10 +14,11 @@ use crate::raw;
 pub struct ClientInfo {
     /// User id; empty for an anonymous one.
     #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
     pub user: String,
     /// Id of the connection.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default")]
     pub client: String,
     /// Information from the connection token.
     #[prost(bytes = "bytes", tag = "3")]
@@ -43,23 +44,23 @@ pub struct Publication {
     pub info: Option<ClientInfo>,
     /// Place in the stream, from 1; 0 without history.
     #[prost(uint64, tag = "6")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub offset: u64,
     /// Set by the server API; used for filtering.
     #[prost(btree_map = "string, string", tag = "7")]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub tags: BTreeMap<String, String>,
     /// `data` is a Fossil delta against the publication before it.
     #[prost(bool, tag = "8")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub delta: bool,
     /// When it was published, in milliseconds since 1970; 0 when not told.
     #[prost(int64, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub time: i64,
     /// The real channel of a wildcard subscription.
     #[prost(string, tag = "10")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
 }
 
@@ -69,11 +70,11 @@ pub struct Publication {
 pub struct StreamPosition {
     /// Offset of the last publication seen.
     #[prost(uint64, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub offset: u64,
     /// The stream that the offset belongs to.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub epoch: String,
 }
 
@@ -83,26 +84,26 @@ pub struct StreamPosition {
 pub struct FilterNode {
     /// `and`, `or`, `not`, or empty for a comparison.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub op: String,
     /// Tag that is compared.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub key: String,
     /// `eq neq in nin ex nex sw ew ct lt lte gt gte`.
     #[prost(string, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub cmp: String,
     /// What it is compared with.
     #[prost(string, tag = "4")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub val: String,
     /// What it is compared with, for `in` and `nin`.
     #[prost(string, repeated, tag = "5")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub vals: Vec<String>,
     /// Operands of `op`.
     #[prost(message, repeated, tag = "6")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub nodes: Vec<Self>,
 }

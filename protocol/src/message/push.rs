@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientInfo, Publication, SubscribeResult, is_default};
+use super::{ClientInfo, Publication, SubscribeResult, is_default, or_default};
 use crate::raw;
 
 /// Something that happened in a channel or to the connection. Exactly one of the optional fields is set.
@@ -14,11 +14,11 @@ use crate::raw;
 pub struct Push {
     /// Number in place of the channel's name; not used here.
     #[prost(int64, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub id: i64,
     /// The channel; empty for what concerns the whole connection.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub channel: String,
     /// A publication.
     #[prost(message, optional, tag = "4")]
@@ -84,11 +84,11 @@ pub struct Leave {
 pub struct Unsubscribe {
     /// See [`crate::UnsubscribeCode`].
     #[prost(uint32, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub code: u32,
     /// For people.
     #[prost(string, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub reason: String,
 }
 
@@ -98,19 +98,19 @@ pub struct Unsubscribe {
 pub struct Subscribe {
     /// Missed publications can be asked for.
     #[prost(bool, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub recoverable: bool,
     /// The stream.
     #[prost(string, tag = "4")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub epoch: String,
     /// Its top.
     #[prost(uint64, tag = "5")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub offset: u64,
     /// The server watches the position.
     #[prost(bool, tag = "6")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub positioned: bool,
     /// Data for the application.
     #[prost(bytes = "bytes", tag = "7")]
@@ -134,11 +134,11 @@ pub struct Message {
 pub struct Connect {
     /// Id of the connection.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub client: String,
     /// The server's version.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub version: String,
     /// Data for the application.
     #[prost(bytes = "bytes", tag = "3")]
@@ -146,35 +146,35 @@ pub struct Connect {
     pub data: Bytes,
     /// Subscriptions the server made.
     #[prost(btree_map = "string, message", tag = "4")]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub subs: BTreeMap<String, SubscribeResult>,
     /// The connection expires.
     #[prost(bool, tag = "5")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub expires: bool,
     /// Seconds until then.
     #[prost(uint32, tag = "6")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ttl: u32,
     /// Seconds between pings.
     #[prost(uint32, tag = "7")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ping: u32,
     /// Pings must be answered.
     #[prost(bool, tag = "8")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub pong: bool,
     /// Secret of an emulated connection.
     #[prost(string, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub session: String,
     /// Node that holds it.
     #[prost(string, tag = "10")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub node: String,
     /// The server's clock, in milliseconds since 1970.
     #[prost(int64, tag = "11")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub time: i64,
 }
 
@@ -184,15 +184,15 @@ pub struct Connect {
 pub struct Disconnect {
     /// See [`crate::DisconnectCode`].
     #[prost(uint32, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub code: u32,
     /// For people.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub reason: String,
     /// Obsolete; never set.
     #[prost(bool, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub reconnect: bool,
 }
 
@@ -202,10 +202,10 @@ pub struct Disconnect {
 pub struct Refresh {
     /// The connection expires.
     #[prost(bool, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub expires: bool,
     /// Seconds until then.
     #[prost(uint32, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ttl: u32,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientInfo, Publication, Push, is_default};
+use super::{ClientInfo, Publication, Push, is_default, or_default};
 use crate::raw;
 
 /// An answer to a command, or a push. All fields empty: a ping.
@@ -14,7 +14,7 @@ use crate::raw;
 pub struct Reply {
     /// Number of the command; 0 for a push.
     #[prost(uint32, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub id: u32,
     /// Why it was refused.
     #[prost(message, optional, tag = "2")]
@@ -76,15 +76,15 @@ pub struct Reply {
 pub struct ErrorReply {
     /// See [`crate::ErrorCode`].
     #[prost(uint32, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub code: u32,
     /// For people.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub message: String,
     /// Trying again later may help.
     #[prost(bool, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub temporary: bool,
 }
 
@@ -94,19 +94,19 @@ pub struct ErrorReply {
 pub struct ConnectResult {
     /// Id of the connection.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub client: String,
     /// The server's version.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub version: String,
     /// The connection expires unless refreshed.
     #[prost(bool, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub expires: bool,
     /// Seconds until then.
     #[prost(uint32, tag = "4")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ttl: u32,
     /// Data for the application.
     #[prost(bytes = "bytes", tag = "5")]
@@ -114,27 +114,27 @@ pub struct ConnectResult {
     pub data: Bytes,
     /// Server-side subscriptions, by channel.
     #[prost(btree_map = "string, message", tag = "6")]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub subs: BTreeMap<String, SubscribeResult>,
     /// Seconds between pings.
     #[prost(uint32, tag = "7")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ping: u32,
     /// Pings must be answered.
     #[prost(bool, tag = "8")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub pong: bool,
     /// Secret of an emulated connection.
     #[prost(string, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub session: String,
     /// Node that holds it.
     #[prost(string, tag = "10")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub node: String,
     /// The server's clock, in milliseconds since 1970.
     #[prost(int64, tag = "11")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub time: i64,
 }
 
@@ -144,35 +144,35 @@ pub struct ConnectResult {
 pub struct SubscribeResult {
     /// The subscription expires unless refreshed.
     #[prost(bool, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub expires: bool,
     /// Seconds until then.
     #[prost(uint32, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ttl: u32,
     /// Missed publications can be asked for.
     #[prost(bool, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub recoverable: bool,
     /// The stream.
     #[prost(string, tag = "6")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub epoch: String,
     /// What was missed.
     #[prost(message, repeated, tag = "7")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub publications: Vec<Publication>,
     /// Nothing is missing.
     #[prost(bool, tag = "8")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub recovered: bool,
     /// Where the publications begin, or the stream's top.
     #[prost(uint64, tag = "9")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub offset: u64,
     /// The server watches the position.
     #[prost(bool, tag = "10")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub positioned: bool,
     /// Data for the application.
     #[prost(bytes = "bytes", tag = "11")]
@@ -180,11 +180,11 @@ pub struct SubscribeResult {
     pub data: Bytes,
     /// Recovery was asked for.
     #[prost(bool, tag = "12")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub was_recovering: bool,
     /// Deltas are sent.
     #[prost(bool, tag = "13")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub delta: bool,
 }
 
@@ -204,6 +204,7 @@ pub struct PublishResult {}
 pub struct PresenceResult {
     /// By connection id.
     #[prost(btree_map = "string, message", tag = "1")]
+    #[serde(deserialize_with = "or_default")]
     pub presence: BTreeMap<String, ClientInfo>,
 }
 
@@ -213,9 +214,11 @@ pub struct PresenceResult {
 pub struct PresenceStatsResult {
     /// Connections.
     #[prost(uint32, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
     pub num_clients: u32,
     /// Different users.
     #[prost(uint32, tag = "2")]
+    #[serde(deserialize_with = "or_default")]
     pub num_users: u32,
 }
 
@@ -225,15 +228,15 @@ pub struct PresenceStatsResult {
 pub struct HistoryResult {
     /// The publications asked for.
     #[prost(message, repeated, tag = "1")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default")]
     pub publications: Vec<Publication>,
     /// The stream.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default")]
     pub epoch: String,
     /// Its top.
     #[prost(uint64, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default")]
     pub offset: u64,
 }
 
@@ -258,19 +261,19 @@ pub struct RpcResult {
 pub struct RefreshResult {
     /// Id of the connection.
     #[prost(string, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub client: String,
     /// The server's version.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub version: String,
     /// The connection expires.
     #[prost(bool, tag = "3")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub expires: bool,
     /// Seconds until then.
     #[prost(uint32, tag = "4")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ttl: u32,
 }
 
@@ -280,11 +283,11 @@ pub struct RefreshResult {
 pub struct SubRefreshResult {
     /// The subscription expires.
     #[prost(bool, tag = "1")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub expires: bool,
     /// Seconds until then.
     #[prost(uint32, tag = "2")]
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub ttl: u32,
 }
 
