@@ -89,9 +89,9 @@ impl Shard {
 
     fn close(&self, key: ConnKey, disconnect: &Disconnect) {
         if let Some(gone) = self.forget(key) {
+            self.core.borrow().tally.disconnected(disconnect.code);
             let goodbye = goodbye(gone.door, disconnect.code, &disconnect.reason);
             gone.link.finish(goodbye, Last::AfterQueue);
-            self.core.borrow().tally.disconnected(disconnect.code);
         }
     }
 

@@ -287,13 +287,16 @@ impl Shard {
         let Some(connection) = self.forget(key) else {
             return;
         };
+        // Counted first: whoever sees the close may look at the figures.
+        {
+            let core = self.core.borrow();
+            core.tally.disconnected(code.number());
+            if code == DisconnectCode::SLOW {
+                core.tally.slow(connection.door);
+            }
+        }
         let goodbye = goodbye(connection.door, code.number(), code.text());
         connection.link.finish(goodbye, Last::InsteadOfQueue);
-        let core = self.core.borrow();
-        core.tally.disconnected(code.number());
-        if code == DisconnectCode::SLOW {
-            core.tally.slow(connection.door);
-        }
     }
 
     /// Takes a connection out of everything the shard has.
