@@ -9,8 +9,8 @@ use klokke_protocol::{
 
 use super::Services;
 use crate::hub::{self, Backlog, Lens};
-use crate::ledger::{CallError, Content, Entries, LedgerId, Publisher, RecordKey};
-use crate::people::{Disclosure, Roster, Subject, SubjectId, Viewer, disclose};
+use crate::ledger::{CallError, Content, LedgerId, Publisher};
+use crate::people::{Disclosure, SubjectId, Viewer, recall};
 use crate::session::{BacklogWish, HistoryPage, Namespace};
 use crate::store::{ChannelEntry, EntryRange, Order};
 
@@ -93,7 +93,7 @@ pub(super) async fn backlog(
         limit: limit as usize,
         order,
     };
-    let (ledger, read) = read(&services, &channel, range).await?;
+    let read = read(&services, &channel, range, &reader).await?;
     let usable = match &wish {
         // Offsets of another stream say nothing about this one.
         BacklogWish::Since { since, .. } => {
@@ -101,11 +101,14 @@ pub(super) async fn backlog(
         }
         _ => true,
     };
-    let entries = if usable { read.entries } else { Vec::new() };
     Ok(Backlog {
-        epoch: read.epoch.clone(),
-        top: read.head.top,
-        publications: shown(&services, &ledger, &channel, &read.epoch, entries, &reader).await?,
+        epoch: read.epoch,
+        top: read.top,
+        publications: if usable {
+            read.publications
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -132,133 +135,96 @@ pub(super) async fn page(
             Order::Ascending
         },
     };
-    let (ledger, read) = read(&services, &wish.channel, range).await?;
+    let read = read(&services, &wish.channel, range, &reader).await?;
     let known = wish.since.as_ref().map(|since| since.epoch.as_str());
     if known.is_some_and(|epoch| !epoch.is_empty() && epoch != read.epoch.as_str()) {
         return Err(ErrorCode::UNRECOVERABLE_POSITION.into());
     }
-    let channel = &wish.channel;
-    let seen = shown(
-        &services,
-        &ledger,
-        channel,
-        &read.epoch,
-        read.entries,
-        &reader,
-    )
-    .await?;
-    let seen = seen
-        .iter()
-        .filter(|it| it.content.audience != hub::Audience::NONE);
+    let seen = read.publications.iter();
+    let seen = seen.filter(|it| it.content.audience != hub::Audience::NONE);
     Ok(HistoryPage {
         publications: seen.map(|it| to_wire(it)).collect(),
         epoch: read.epoch,
-        offset: read.head.top,
+        offset: read.top,
     })
 }
 
+/// A part of a stream, and where the stream stood.
+struct Page {
+    publications: Vec<Arc<hub::Publication>>,
+    top: u64,
+    epoch: Epoch,
+}
+
+/// Entries as the reader may see them now: what is hidden stands among them for its offset. Those of
+/// the domain leave by `people::recall` and no other way.
 async fn read(
     services: &Services,
     channel: &ChannelName,
     range: EntryRange,
-) -> Result<(LedgerId, Entries), ErrorReply> {
+    reader: &Reader,
+) -> Result<Page, ErrorReply> {
     let ledger = ledger_of(services, channel)?;
-    let read = services
-        .domain
-        .ledgers()
-        .read(&ledger, channel, range)
-        .await;
-    Ok((ledger, read.map_err(|error| error_of(&error))?))
+    let ledgers = services.domain.ledgers();
+    let namespace = services.session.namespaces.resolve(channel);
+    if !matches!(namespace, Some(Namespace::Domain)) {
+        let read = ledgers.read(&ledger, channel, range).await;
+        let read = read.map_err(|error| error_of(&error))?;
+        let entries = read.entries.iter();
+        let shown =
+            entries.map(|it| publication(channel, &read.epoch, it, content(&it.entry.content)));
+        return Ok(Page {
+            publications: shown.collect(),
+            top: read.head.top,
+            epoch: read.epoch,
+        });
+    }
+    let denied = || ErrorReply::from(ErrorCode::PERMISSION_DENIED);
+    let subject = reader.subject.clone().ok_or_else(denied)?;
+    let viewer = Viewer::new(subject, reader.lens, services.clock.now_ms());
+    let recalled = recall(ledgers, &ledger, channel, range, viewer).await;
+    let recalled = recalled.map_err(|error| error_of(&error))?;
+    let shown = recalled.entries.into_iter().map(|it| {
+        let content = disclosed(it.disclosure, &it.entry.entry.content.tags);
+        publication(channel, &recalled.epoch, &it.entry, content)
+    });
+    Ok(Page {
+        publications: shown.collect(),
+        top: recalled.head.top,
+        epoch: recalled.epoch.clone(),
+    })
 }
 
-/// Entries as the reader may see them now: what is hidden stands in the list for its offset.
-async fn shown(
-    services: &Services,
-    ledger: &LedgerId,
+/// What was disclosed to one reader, as content that the hub passes on to them unchanged.
+fn disclosed(disclosure: Disclosure, tags: &hub::Tags) -> hub::Content {
+    match disclosure {
+        Disclosure::Full(full) | Disclosure::Bare(full) => hub::Content {
+            tags: tags.clone(),
+            ..hub::Content::open(full)
+        },
+        Disclosure::Hidden => hub::Content {
+            audience: hub::Audience::NONE,
+            ..hub::Content::default()
+        },
+    }
+}
+
+fn publication(
     channel: &ChannelName,
     epoch: &Epoch,
-    entries: Vec<ChannelEntry>,
-    reader: &Reader,
-) -> Result<Vec<Arc<hub::Publication>>, ErrorReply> {
-    let namespace = services.session.namespaces.resolve(channel);
-    let is_domain = matches!(namespace, Some(Namespace::Domain));
-    let contents: Vec<hub::Content> = if is_domain && !entries.is_empty() {
-        disclosed(services, ledger, &entries, reader).await?
-    } else {
-        entries
-            .iter()
-            .map(|it| content(&it.entry.content))
-            .collect()
-    };
-    let shown = entries.iter().zip(contents).map(|(it, content)| {
-        let stored = &it.entry.content;
-        Arc::new(hub::Publication {
-            channel: channel.clone(),
-            offset: it.offset,
-            epoch: epoch.clone(),
-            content,
-            info: stored.publisher.as_ref().map(|it| Arc::new(info(it))),
-            time_ms: stored.time_ms,
-            delta: false,
-        })
-    });
-    Ok(shown.collect())
-}
-
-/// The one way out: each entry through `people::disclose`, with the record it speaks of as it is
-/// now.
-async fn disclosed(
-    services: &Services,
-    ledger: &LedgerId,
-    entries: &[ChannelEntry],
-    reader: &Reader,
-) -> Result<Vec<hub::Content>, ErrorReply> {
-    let denied = || ErrorReply::from(ErrorCode::PERMISSION_DENIED);
-    let viewer = Viewer {
-        subject: reader.subject.clone().ok_or_else(denied)?,
-        profile: None,
-        lens: reader.lens,
-        now_ms: services.clock.now_ms(),
-    };
-    let mut judged = Vec::with_capacity(entries.len());
-    for it in entries {
-        let subject = match &it.entry.content.subject {
-            Some(key) => present(services, ledger, key).await?,
-            None => None,
-        };
-        judged.push((Arc::clone(&it.entry), subject));
-    }
-    let look = move |roster: &Roster| {
-        let judge = |(entry, subject): &(Arc<crate::ledger::Entry>, Option<Subject>)| {
-            let stored = &entry.content;
-            match disclose(&viewer, roster, stored, subject.as_ref()) {
-                Disclosure::Full(full) | Disclosure::Bare(full) => hub::Content {
-                    full,
-                    bare: None,
-                    audience: hub::Audience::ALL,
-                    tags: stored.tags.clone(),
-                },
-                Disclosure::Hidden => hub::Content {
-                    audience: hub::Audience::NONE,
-                    ..hub::Content::default()
-                },
-            }
-        };
-        judged.iter().map(judge).collect::<Vec<_>>()
-    };
-    let seen = services.domain.ledgers().inspect(ledger, look).await;
-    seen.map_err(|error| error_of(&error))
-}
-
-async fn present(
-    services: &Services,
-    ledger: &LedgerId,
-    key: &RecordKey,
-) -> Result<Option<Subject>, ErrorReply> {
-    let store = services.domain.ledgers().store();
-    let record = store.get(ledger, key).await;
-    let record = record.map_err(|error| error_of(&error.into()))?;
-    Ok(record.map(|record| Subject::from_record(&record.value)))
+    stored: &ChannelEntry,
+    content: hub::Content,
+) -> Arc<hub::Publication> {
+    let said = &stored.entry.content;
+    Arc::new(hub::Publication {
+        channel: channel.clone(),
+        offset: stored.offset,
+        epoch: epoch.clone(),
+        content,
+        info: said.publisher.as_ref().map(|it| Arc::new(info(it))),
+        time_ms: said.time_ms,
+        delta: false,
+    })
 }
 
 /// Stored content as the hub takes it; the hub measures it for each subscriber.

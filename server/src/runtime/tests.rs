@@ -18,7 +18,10 @@ use super::*;
 use crate::auth::mint::{Claims, SigningKey};
 use crate::auth::{ClaimRules, JwtVerifier, KeyMaterial, KeyRing, VerificationKey};
 use crate::domain::OutboxDoor;
-use crate::ledger::{IDLE_UNLOAD, Ledgers, Setup, SystemClock};
+use crate::domain::testing::{ledger, member, people};
+use crate::ledger::{Actor, Append, Call, Content, IDLE_UNLOAD, Job, Ledgers, Setup, SystemClock};
+use crate::people::record::PeopleRecord;
+use crate::people::{ChangePeople, Roster};
 use crate::session::{ChannelOptions, ChannelRules, Namespaces};
 use crate::store::memory::MemoryStore;
 use crate::transport::admission::{Admission, Limits};
@@ -30,6 +33,7 @@ const SHARDS: usize = 3;
 struct Server {
     node: Node,
     control: Control,
+    ledgers: Ledgers<Roster>,
     address: SocketAddr,
     telemetry: Telemetry,
 }
@@ -57,6 +61,7 @@ fn settings() -> session::Settings {
     let named = [("live".into(), open_channels()), ("kept".into(), kept)];
     session::Settings {
         node: "n1".into(),
+        domain: true,
         namespaces: Namespaces::new(ChannelRules::default(), None, named).unwrap(),
         ..session::Settings::default()
     }
@@ -82,7 +87,7 @@ fn start_with(transport: transport::Settings) -> Server {
     let services = Services {
         subscription_tokens: Arc::<JwtVerifier>::clone(&tokens),
         tokens,
-        domain: Domain::new(ledgers, Arc::clone(&clock)),
+        domain: Domain::new(ledgers.clone(), Arc::clone(&clock)),
         session: Arc::new(settings()),
         transport: Arc::new(transport),
         edge,
@@ -98,6 +103,7 @@ fn start_with(transport: transport::Settings) -> Server {
     Server {
         node,
         control,
+        ledgers,
         address,
         telemetry,
     }
@@ -470,4 +476,73 @@ async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
         assert!(count > 0, "ended before {wanted}");
     }
     String::from_utf8(seen).unwrap()
+}
+
+async fn commit(server: &Server, job: impl Job<Roster> + 'static) {
+    let call = Call::new("test", Actor::default(), job);
+    server.ledgers.call(&ledger(), call).await.unwrap();
+}
+
+fn said(text: &str) -> Append {
+    let content = Content {
+        full: Bytes::from(json!({"said": text}).to_string()),
+        ..Content::default()
+    };
+    Append {
+        channels: vec![ChannelName::parse("group:G10001/g1").unwrap()],
+        content,
+    }
+}
+
+/// The membership of staff member 2 in the class, in force or long over.
+fn membership(in_force: bool) -> ChangePeople {
+    let PeopleRecord::Membership(mut record) = member(1, 2) else {
+        panic!("a membership");
+    };
+    record.until = (!in_force).then(|| jiff::civil::date(2020, 1, 1));
+    ChangePeople {
+        put: vec![PeopleRecord::Membership(record)],
+        delete: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_seen_after_the_right_to_it_is_lost() {
+    const ROUNDS: usize = 30;
+    let server = start();
+    let everybody = ChangePeople {
+        put: people(),
+        delete: Vec::new(),
+    };
+    commit(&server, everybody).await;
+    let mut staying = Client::connect(&server, "s1").await;
+    // On every shard one, since each holds entries back for itself.
+    let mut leaving = Vec::new();
+    for _ in 0..SHARDS {
+        leaving.push(Client::connect(&server, "s2").await);
+    }
+    for round in 0..ROUNDS {
+        commit(&server, said("among us")).await;
+        commit(&server, membership(false)).await;
+        commit(&server, said("without you")).await;
+        if round + 1 < ROUNDS {
+            commit(&server, membership(true)).await;
+        }
+    }
+    for _ in 0..ROUNDS {
+        assert_eq!(staying.publication().await["data"]["said"], "among us");
+        assert_eq!(staying.publication().await["data"]["said"], "without you");
+    }
+    for mut client in leaving {
+        // The reply comes after everything that was written before.
+        client.ask("presence_stats", json!({"channel": "live:x"})).await;
+        let pushes: Vec<_> = client.pushes.iter().map(|it| it["push"].clone()).collect();
+        let group = |push: &&Value| push["channel"] == "group:G10001/g1";
+        let seen: Vec<_> = pushes.iter().filter(group).collect();
+        assert!(seen.iter().any(|push| !push["unsubscribe"].is_null()));
+        assert!(seen.iter().any(|push| push["pub"]["data"]["said"] == "among us"));
+        let leaked = seen.iter().filter(|push| push["pub"]["data"]["said"] == "without you");
+        assert_eq!(leaked.count(), 0);
+    }
+    server.node.stop().await;
 }
