@@ -535,13 +535,20 @@ async fn nothing_is_seen_after_the_right_to_it_is_lost() {
     }
     for mut client in leaving {
         // The reply comes after everything that was written before.
-        client.ask("presence_stats", json!({"channel": "live:x"})).await;
+        client
+            .ask("presence_stats", json!({"channel": "live:x"}))
+            .await;
         let pushes: Vec<_> = client.pushes.iter().map(|it| it["push"].clone()).collect();
         let group = |push: &&Value| push["channel"] == "group:G10001/g1";
         let seen: Vec<_> = pushes.iter().filter(group).collect();
         assert!(seen.iter().any(|push| !push["unsubscribe"].is_null()));
-        assert!(seen.iter().any(|push| push["pub"]["data"]["said"] == "among us"));
-        let leaked = seen.iter().filter(|push| push["pub"]["data"]["said"] == "without you");
+        assert!(
+            seen.iter()
+                .any(|push| push["pub"]["data"]["said"] == "among us")
+        );
+        let leaked = seen
+            .iter()
+            .filter(|push| push["pub"]["data"]["said"] == "without you");
         assert_eq!(leaked.count(), 0);
     }
     server.node.stop().await;

@@ -6,11 +6,7 @@ use super::{Complaint, Source};
 const PRINTS: &[&str] = &["println!(", "print!(", "eprintln!(", "eprint!(", "dbg!("];
 
 /// Where printing is the purpose: the tools and the tests; the server's command line says so in place.
-const MAY_PRINT: &[&str] = &[
-    "xtask/",
-    "bench/",
-    "tests/",
-];
+const MAY_PRINT: &[&str] = &["xtask/", "bench/", "tests/"];
 
 /// Complains about every stray print.
 pub(crate) fn check(source: &Source) -> Vec<Complaint> {
