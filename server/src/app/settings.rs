@@ -37,6 +37,7 @@ pub(super) fn session(config: &Config, node: &str) -> Result<Settings> {
         recovery_max_publication_limit: client.recovery_max_publication_limit,
         insecure: client.insecure,
         allow_anonymous_connect_without_token: client.allow_anonymous_connect_without_token,
+        frame_max_bytes: config.transport.message_size_limit_bytes,
         domain: true,
         rpc: true,
         namespaces: namespaces(config)?,

@@ -40,7 +40,7 @@ pub trait Section {
     /// Sets one.
     ///
     /// # Errors
-    /// [`NotTaken`]; the section is unchanged then.
+    /// `NotTaken`; the section is unchanged then.
     fn set(&mut self, key: &str, given: Given<'_>) -> Result<(), NotTaken>;
     /// All values as TOML, in the order of the fields; secrets redacted.
     fn values(&self) -> Vec<String>;

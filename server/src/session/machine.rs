@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use klokke_protocol::{
-    Command, Disconnect, DisconnectCode, ErrorReply, Push, Reply, ReplyResult, Request, limits,
+    Command, Disconnect, DisconnectCode, ErrorReply, Push, Reply, ReplyResult, Request,
 };
 
 use super::connect::Connecting;
@@ -17,9 +17,9 @@ use super::subscription::{Joining, Subscriptions};
 use super::{Answer, Effect, Event, Identity, Settings, Ticket};
 use crate::hub::Wire;
 
-/// Bytes of frames that may wait behind a command that takes its time. The driver stops reading at one
-/// frame; this is room for what was on the way.
-const WAITING_MAX_BYTES: usize = 4 * limits::FRAME_BYTES_MAX;
+/// Largest frames that may wait behind a command that takes its time. The driver stops reading at one;
+/// this is room for what was on the way.
+const WAITING_FRAMES_MAX: usize = 4;
 /// Events that may wait while a connection is being opened. Opening takes some milliseconds; a person's
 /// relations do not change more often than this meanwhile.
 const DEFERRED_MAX: usize = 64;
@@ -172,7 +172,7 @@ impl Session {
         }
         let waiting = self.waiting.get_or_insert_default();
         waiting.bytes += frame.len();
-        if waiting.bytes > WAITING_MAX_BYTES {
+        if waiting.bytes > WAITING_FRAMES_MAX.saturating_mul(self.settings.frame_max_bytes) {
             return self.close(DisconnectCode::TOO_MANY_REQUESTS);
         }
         waiting.frames.push_back(frame);
@@ -185,7 +185,7 @@ impl Session {
     pub fn wants_frames(&self) -> bool {
         self.waiting
             .as_ref()
-            .is_none_or(|waiting| waiting.bytes < limits::FRAME_BYTES_MAX)
+            .is_none_or(|waiting| waiting.bytes < self.settings.frame_max_bytes)
     }
 
     /// Whether commands wait behind one that is being worked on.

@@ -23,6 +23,8 @@ pub struct Settings {
     pub expired_close_delay_ms: u64,
     /// Time after a subscription's expiry for a late refresh.
     pub expired_sub_close_delay_ms: u64,
+    /// Largest frame that a transport hands in, in bytes; some of that size may wait behind a slow command.
+    pub frame_max_bytes: usize,
     /// Most channels of one connection, those of the domain not counted.
     pub channel_limit: usize,
     /// Most publications of one history page.
@@ -66,6 +68,7 @@ impl Default for Settings {
             stale_close_delay_ms: 10_000,
             expired_close_delay_ms: 25_000,
             expired_sub_close_delay_ms: 25_000,
+            frame_max_bytes: limits::FRAME_BYTES_MAX,
             channel_limit: limits::CHANNELS_PER_CONNECTION_MAX,
             history_max_publication_limit: publications(limits::HISTORY_PUBLICATIONS_MAX),
             recovery_max_publication_limit: publications(limits::RECOVERY_PUBLICATIONS_MAX),

@@ -1,9 +1,9 @@
 //! Bytes, frames and limits: from an open port to whole frames of the client protocol, and back.
 //!
 //! Sockets are accepted by one thread ([`listener`]), admitted or refused ([`admission`]) and
-//! handed to a shard, where they stay for life. On the shard each speaks HTTP/1 first ([`serve`]);
-//! what asks for a WebSocket becomes one ([`websocket`]), what asks for a stream of events becomes
-//! an emulated connection ([`emulation`]), and everything else goes to the HTTP edge.
+//! handed to a shard, where they stay for life. On the shard each speaks HTTP/1 first ([`serve()`]);
+//! what asks for a WebSocket becomes one (`websocket`), what asks for a stream of events becomes
+//! an emulated connection (`emulation`), and everything else goes to the HTTP edge.
 //!
 //! This room knows nothing of commands, sessions or schools: it hands frames to the [`Host`] port
 //! and writes what it is given to a [`Link`].

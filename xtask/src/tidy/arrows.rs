@@ -53,22 +53,25 @@ const ROOMS: &[Room] = &[
         may_name: &["people", "ledger", "hub", "session", "store"],
     },
     Room {
-        name: "runtime",
-        may_name: &[
-            "auth", "domain", "people", "ledger", "hub", "session", "store",
-        ],
+        name: "transport",
+        may_name: &["hub"],
     },
     Room {
-        name: "transport",
+        name: "runtime",
         may_name: &[
-            "auth", "runtime", "domain", "people", "ledger", "hub", "session",
+            "auth",
+            "transport",
+            "domain",
+            "people",
+            "ledger",
+            "hub",
+            "session",
+            "store",
         ],
     },
     Room {
         name: "http",
-        may_name: &[
-            "auth", "runtime", "domain", "people", "ledger", "hub", "session",
-        ],
+        may_name: &["auth", "domain", "people", "ledger", "hub", "session"],
     },
 ];
 

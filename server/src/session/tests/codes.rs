@@ -530,6 +530,22 @@ fn too_much_behind_a_slow_command() {
 }
 
 #[test]
+fn what_may_wait_follows_the_configured_frame_size() {
+    let roomy = Settings {
+        frame_max_bytes: 1 << 20,
+        ..settings()
+    };
+    let mut bench = Bench::open_with(roomy);
+    bench.send(r#"{"id":2,"rpc":{"method":"slow"}}"#);
+    let frame = format!(r#"{{"id":3,"rpc":{{"method":"{}"}}}}"#, "x".repeat(900_000));
+    bench.send(&frame);
+    assert!(bench.session.wants_frames());
+    bench.send(&frame);
+    assert!(!bench.session.wants_frames());
+    assert_eq!(bench.close_code(), None);
+}
+
+#[test]
 fn emulated_transports_announce_their_end() {
     let stream = Link {
         emulation: Some("secret".into()),
