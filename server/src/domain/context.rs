@@ -7,7 +7,9 @@ use jiff::civil::Date;
 use super::error;
 use crate::ledger::{Actor, Refusal, View};
 use crate::people::rights::{Action, Reach, permit};
-use crate::people::{Assurance, Entitlement, ObjectId, Profile, ProfileId, Roster, SubjectId, day};
+use crate::people::{
+    Assurance, Entitlement, ObjectId, Profile, ProfileId, Roster, Scope, SubjectId, day,
+};
 
 /// Through which door a call came, for the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Caller {
     pub subject: Option<SubjectId>,
     /// How sure we are of them, now.
     pub assurance: Assurance,
+    /// Which of their profiles they may act as in this session.
+    pub scope: Scope,
     /// The door.
     pub door: Door,
     /// The version of the record that the caller has read (`If-Match`), when they said so.
@@ -64,10 +68,17 @@ impl Caller {
         Self {
             subject: Some(subject),
             assurance,
+            scope: Scope::ALL,
             door,
             version: None,
             admitted: Vec::new(),
         }
+    }
+
+    /// The same, held to some of their profiles.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// The server itself, at one of its own doors.
@@ -76,6 +87,7 @@ impl Caller {
         Self {
             subject: None,
             assurance: Assurance::default(),
+            scope: Scope::ALL,
             door,
             version: None,
             admitted: Vec::new(),
@@ -166,6 +178,7 @@ impl<'a, 'v> Context<'a, 'v> {
             .as_ref()
             .ok_or_else(|| error::NOT_SIGNED_IN.refuse(""))?;
         let own = self.roster().own_profile(subject, id, self.today);
+        let own = own.filter(|_| self.caller.scope.admits(id));
         own.ok_or_else(|| error::PROFILE_NOT_YOURS.refuse(""))
     }
 

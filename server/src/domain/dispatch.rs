@@ -193,11 +193,12 @@ impl Domain {
             return Ok(());
         }
         let (assurance, now_ms, profile) = (caller.assurance, self.clock.now_ms(), profile.clone());
+        let scope = caller.scope.clone();
         let look = move |roster: &Roster| {
             let today = day::day_at(now_ms);
             let owns = roster.own_profile(&subject, &profile, today).is_some();
-            if owns {
-                entitlements(roster, &subject, assurance, today)
+            if owns && scope.admits(&profile) {
+                entitlements(roster, &subject, &scope, assurance, today)
             } else {
                 Vec::new()
             }

@@ -28,8 +28,8 @@ use crate::people::record::{
 };
 use crate::people::{
     AdministratorScope, Assurance, AssuranceLevel, Change, ChangePeople, Disclosure, GroupId,
-    GroupKind, InboxId, MembershipKind, ObjectId, ProfileId, RelationKind, Roster, SubjectId,
-    UnitCode, UnitKind, UserKind, Viewer, channel, day, disclose, entitlements, recall,
+    GroupKind, InboxId, MembershipKind, ObjectId, ProfileId, RelationKind, Roster, Scope,
+    SubjectId, UnitCode, UnitKind, UserKind, Viewer, channel, day, disclose, entitlements, recall,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{EntryRange, Order};
@@ -288,7 +288,7 @@ impl World {
         self.collect();
         let changes = self.heard.iter().flat_map(|delivery| &delivery.changes);
         changes
-            .map(|Change::Entitlements(subject)| subject.to_string())
+            .map(|Change::Entitlements { subject, .. }| subject.to_string())
             .collect()
     }
 
@@ -299,7 +299,13 @@ impl World {
         let deliveries = self.heard.clone();
         let hear = move |roster: &Roster| {
             let subject = subject(who);
-            let seen = entitlements(roster, &subject, assurance, day::day_at(now_ms));
+            let seen = entitlements(
+                roster,
+                &subject,
+                &Scope::ALL,
+                assurance,
+                day::day_at(now_ms),
+            );
             let mut out = Vec::new();
             for (name, _, entry) in deliveries
                 .iter()
@@ -344,7 +350,13 @@ impl World {
         let now_ms = self.now_ms();
         let name = channel::person(&p(who));
         let look = move |roster: &Roster| {
-            entitlements(roster, &subject(who), assurance, day::day_at(now_ms))
+            entitlements(
+                roster,
+                &subject(who),
+                &Scope::ALL,
+                assurance,
+                day::day_at(now_ms),
+            )
         };
         let seen = self
             .bench

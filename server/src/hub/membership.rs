@@ -22,7 +22,12 @@ pub struct Hub {
     /// What came while subscriptions were held back or recovering; goes out first.
     pub(super) late: Vec<Late>,
     subscriptions: usize,
+    attempts: u32,
 }
+
+/// One attempt to subscribe: what was read for it is of no use to a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt(u32);
 
 /// Items with their epoch's number for one subscription; `None` when there were too many to keep.
 pub(super) type Late = (ConnKey, ChannelName, Option<Vec<(u32, Item)>>);
@@ -115,7 +120,7 @@ impl Hub {
         name: &ChannelName,
         options: SubOptions,
         now_ms: u64,
-    ) -> Result<(), SubscribeError> {
+    ) -> Result<Attempt, SubscribeError> {
         if self.find(conn, name).is_some() {
             return Err(SubscribeError::AlreadySubscribed);
         }
@@ -136,11 +141,23 @@ impl Hub {
         let channel = &mut self.channels[key];
         channel.delta_subscribers += u32::from(options.delta);
         let place = index(channel.subscribers.len());
-        let subscriber = Subscriber::new(conn, slot, channel.next_number, options);
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = self.attempts;
+        let subscriber = Subscriber::new(conn, attempt, slot, channel.next_number, options);
         channel.subscribers.push(subscriber);
         self.members[conn.index as usize].places[slot as usize].subscriber = place;
         self.subscriptions += 1;
-        Ok(())
+        Ok(Attempt(attempt))
+    }
+
+    /// Whether a connection's subscription is still the one that this attempt made.
+    #[must_use]
+    pub fn is_current(&self, conn: ConnKey, name: &ChannelName, attempt: Attempt) -> bool {
+        self.find(conn, name).is_some_and(|slot| {
+            let place = self.members[conn.index as usize].places[slot];
+            let channel = &self.channels[place.channel as usize];
+            channel.subscribers[place.subscriber as usize].attempt == attempt.0
+        })
     }
 
     /// The connection was told of its subscriptions: those held until now become active, and what was kept

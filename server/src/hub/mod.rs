@@ -32,7 +32,7 @@ mod wire;
 pub use activate::{ActivateError, Activation, Backlog};
 pub use fan_out::{FanOut, Sink, Written};
 pub use lens::{Audience, Lens, Measure};
-pub use membership::{Hub, SubscribeError, Unsubscribed};
+pub use membership::{Attempt, Hub, SubscribeError, Unsubscribed};
 pub use options::SubOptions;
 pub use position::PositionCheck;
 pub use presence::PresenceTally;

@@ -68,6 +68,8 @@ pub(super) struct Subscriber {
     /// The channel's count of items when it subscribed: what was said before is not for it.
     pub(super) joined_at: u64,
     pub(super) lens: Lens,
+    /// Which of the shard's attempts to subscribe it is.
+    pub(super) attempt: u32,
     /// Place in the connection's own list of subscriptions.
     pub(super) slot: u32,
     /// Which of the channel's epochs `position` belongs to.
@@ -113,7 +115,13 @@ impl Buffer {
 }
 
 impl Subscriber {
-    pub(super) fn new(conn: ConnKey, slot: u32, joined_at: u64, options: SubOptions) -> Self {
+    pub(super) fn new(
+        conn: ConnKey,
+        attempt: u32,
+        slot: u32,
+        joined_at: u64,
+        options: SubOptions,
+    ) -> Self {
         let mut marks = Marks(0);
         marks.set(Marks::POSITIONED, options.positioned);
         marks.set(Marks::RECOVERING, options.positioned);
@@ -135,6 +143,7 @@ impl Subscriber {
             position: 0,
             joined_at,
             lens: options.lens,
+            attempt,
             slot,
             epoch: 0,
             wire: options.wire,

@@ -164,7 +164,7 @@ fn what_waited_is_one_write_and_one_encoding_for_all_of_a_class() {
             SubOptions::live(Wire::WebSocketJson),
             0,
         );
-        assert_eq!(subscribed, Ok(()));
+        assert!(subscribed.is_ok());
     }
     for says in 0..10 {
         hub.publish(&Arc::new(publication("c", 0, says)), 0);

@@ -1,13 +1,14 @@
 //! Which channels a login may see in a unit today, and through which lens: computed in this one place.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::ledger::ChannelName;
 use jiff::civil::Date;
 
 use super::audience::audience_of;
 use super::channel;
-use super::{Assurance, Audience, Lens, Profile, Roster, SubjectId, UserKind};
+use super::{Assurance, Audience, Lens, Profile, ProfileId, Roster, SubjectId, UserKind};
 
 /// One channel that a login may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,38 +19,147 @@ pub struct Entitlement {
     pub lens: Lens,
 }
 
-/// All channels that `subject` may see by this unit's word on `today`, in order of name.
+/// What one profile opens to its login on a day, by its unit's word: the same for every session, whatever its level.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// The profile.
+    pub profile: ProfileId,
+    /// In what capacity it looks.
+    pub kind: UserKind,
+    /// The channels it sees, those of the units above among them: that somebody belongs to a municipality is known in
+    /// their institution.
+    pub channels: Box<[ChannelName]>,
+}
+
+/// Which profiles of its login a session may act and look as (the token's `profiles` claim).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope(Option<Arc<[ProfileId]>>);
+
+impl Scope {
+    /// All profiles of the login.
+    pub const ALL: Self = Self(None);
+
+    /// As a token says it: no names means all. A name that is no profile admits nothing, it never widens.
+    #[must_use]
+    pub fn from_claim(names: &[String]) -> Self {
+        if names.is_empty() {
+            return Self::ALL;
+        }
+        let known = names.iter().filter_map(|name| name.parse().ok());
+        Self(Some(known.collect()))
+    }
+
+    /// Whether the session may act as this profile.
+    #[must_use]
+    pub fn admits(&self, profile: &ProfileId) -> bool {
+        self.0.as_ref().is_none_or(|these| these.contains(profile))
+    }
+}
+
+/// What each profile of `subject` opens on `today` by this unit's word, profiles in order of number.
 ///
-/// Computed at connect, at every change the roster reports, when a session steps up, and when the day turns
-/// ([`super::day::next_midnight_ms`]). The channels of the units above are part of it: that somebody belongs to a
-/// municipality is known in their institution.
 #[must_use]
-pub fn entitlements(
-    roster: &Roster,
-    subject: &SubjectId,
+pub fn sights(roster: &Roster, subject: &SubjectId, today: Date) -> Vec<Sight> {
+    let held = roster.profiles_of(subject).filter(|it| it.holds(today));
+    held.map(|profile| Sight {
+        profile: profile.id.clone(),
+        kind: profile.kind,
+        channels: channels_of(roster, profile, today).into(),
+    })
+    .collect()
+}
+
+/// A unit's word on what a login sees there: on the day it was said and on the next, so that whoever keeps it can turn
+/// the day at midnight without asking, ahead of the first entry of the new day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    day: Date,
+    today: Arc<[Sight]>,
+    tomorrow: Arc<[Sight]>,
+}
+
+impl Word {
+    /// What `subject` sees by this roster, said on `day`.
+    #[must_use]
+    pub fn of(roster: &Roster, subject: &SubjectId, day: Date) -> Self {
+        let today: Arc<[Sight]> = sights(roster, subject, day).into();
+        let next = sights(roster, subject, day.tomorrow().unwrap_or(day));
+        let tomorrow = if next == *today {
+            Arc::clone(&today)
+        } else {
+            next.into()
+        };
+        Self {
+            day,
+            today,
+            tomorrow,
+        }
+    }
+
+    /// The word that stands in for a ledger that cannot say: nothing is seen.
+    #[must_use]
+    pub fn nothing(day: Date) -> Self {
+        let nothing: Arc<[Sight]> = Arc::from([]);
+        Self {
+            day,
+            today: Arc::clone(&nothing),
+            tomorrow: nothing,
+        }
+    }
+
+    /// What is seen on a day. Days after tomorrow are unknown; whoever keeps the word asks again each day.
+    #[must_use]
+    pub fn on(&self, day: Date) -> &[Sight] {
+        if day <= self.day {
+            &self.today
+        } else {
+            &self.tomorrow
+        }
+    }
+
+    /// Whether the turn of the day changes anything.
+    #[must_use]
+    pub fn turns(&self) -> bool {
+        !Arc::ptr_eq(&self.today, &self.tomorrow)
+    }
+}
+
+/// All channels that a session may see by the words of its units, in order of name. Who sees a channel in two capacities
+/// sees what is meant for either.
+#[must_use]
+pub fn entitled<'a>(
+    sights: impl IntoIterator<Item = &'a Sight>,
+    scope: &Scope,
     assurance: Assurance,
-    today: Date,
 ) -> Vec<Entitlement> {
-    let mut seen: BTreeMap<ChannelName, Audience> = BTreeMap::new();
-    for profile in roster
-        .profiles_of(subject)
-        .filter(|profile| profile.holds(today))
-    {
-        for channel in channels_of(roster, profile, today) {
-            let audience = seen.entry(channel).or_insert(Audience(0));
-            audience.0 |= audience_of(&[profile.kind]).0;
+    let mut seen: BTreeMap<&ChannelName, Audience> = BTreeMap::new();
+    for sight in sights.into_iter().filter(|it| scope.admits(&it.profile)) {
+        for channel in &sight.channels {
+            seen.entry(channel).or_insert(Audience(0)).0 |= audience_of(&[sight.kind]).0;
         }
     }
     let full_until_ms = assurance.full_until_ms();
     seen.into_iter()
         .map(|(channel, audience)| Entitlement {
-            channel,
+            channel: channel.clone(),
             lens: Lens {
                 audience: crate::hub::Audience(audience.0),
                 full_until_ms,
             },
         })
         .collect()
+}
+
+/// All channels that a login may see by one unit's word on `today`, in order of name.
+#[must_use]
+pub fn entitlements(
+    roster: &Roster,
+    subject: &SubjectId,
+    scope: &Scope,
+    assurance: Assurance,
+    today: Date,
+) -> Vec<Entitlement> {
+    entitled(&sights(roster, subject, today), scope, assurance)
 }
 
 /// The channels that one profile opens. Somebody here for a child whose last relation has ended keeps their personal channel,

@@ -35,7 +35,7 @@ pub use audience::{
 };
 pub use change::{ChangePeople, stage};
 pub use disclose::{Disclosure, PersonRef, Present, Subject, Viewer, disclose, measure, renewed};
-pub use entitle::{Entitlement, entitlements};
+pub use entitle::{Entitlement, Scope, Sight, Word, entitled, entitlements, sights};
 pub use id::{GroupId, IdError, InboxId, ObjectId, PersonId, ProfileId, SubjectId, UnitCode};
 pub use kind::{
     AdministratorScope, Duty, GroupKind, MembershipKind, PortalRole, RelationKind, Role, UnitKind,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::{HashMap, HashSet};
 use jiff::civil::Date;
 
+use super::entitle::Word;
 use super::record::{
     self, Block, Group, Inbox, Membership, PeopleRecord, Person, Profile, Relation, Unit,
 };
@@ -17,11 +18,16 @@ use super::{
 use crate::ledger::{Commit, Damage, LedgerId, RecordKey, State};
 
 /// Something that open sessions must hear of, with the commit that caused it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// What this login may see in the unit may have changed: its entitlements are to be computed anew before
-    /// the next entry goes out.
-    Entitlements(SubjectId),
+    /// What a login may see in the unit may have changed: this is what it sees from this commit on. It goes ahead of
+    /// the commit's own entries, so rights and content stand in one order.
+    Entitlements {
+        /// The login.
+        subject: SubjectId,
+        /// What its profiles open, on the commit's day and the next.
+        word: Word,
+    },
 }
 
 /// Who is who in one unit.
@@ -488,9 +494,14 @@ impl State for Roster {
                 self.touched(&change.key, &mut touched);
             }
         }
-        let mut changes: Vec<_> = touched.into_iter().map(Change::Entitlements).collect();
-        changes.sort_by(|Change::Entitlements(a), Change::Entitlements(b)| a.cmp(b));
-        changes
+        let today = super::day::day_at(commit.time_ms);
+        let mut touched: Vec<_> = touched.into_iter().collect();
+        touched.sort();
+        let changes = touched.into_iter().map(|subject| Change::Entitlements {
+            word: Word::of(self, &subject, today),
+            subject,
+        });
+        changes.collect()
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use slab::Slab;
 
 use super::mailbox::Target;
 use crate::hub::ConnKey;
 use crate::ledger::LedgerId;
-use crate::people::{Assurance, AssuranceLevel, SubjectId};
+use crate::people::{Assurance, AssuranceLevel, Scope, SubjectId, Word, entitled};
 use crate::session::{Entitlement, Identity, Session, Ticket};
 use crate::transport::{Door, Link};
 
@@ -30,17 +31,20 @@ pub(super) struct Connection {
 pub(super) struct Person {
     pub(super) identity: Arc<Identity>,
     pub(super) subject: SubjectId,
-    /// Ledgers in which the person has a record.
-    pub(super) units: Vec<LedgerId>,
-    /// Set while the first entitlements are being collected.
+    /// Which profiles the token admits.
+    pub(super) scope: Scope,
+    /// The latest word of each unit's ledger on what the person sees; `None` is still to come.
+    pub(super) words: Vec<(LedgerId, Option<Word>)>,
+    /// Set while the first words are being collected.
     pub(super) entering: Option<Entering>,
 }
 
-/// First entitlements on their way.
+/// Somebody whose first entitlements are on their way.
+#[derive(Clone, Copy)]
 pub(super) struct Entering {
     pub(super) ticket: Ticket,
-    /// What has come, by ledger; `None` is still to come.
-    pub(super) sets: Vec<(LedgerId, Option<Vec<Entitlement>>)>,
+    /// Whether it is known in which units the person has a record.
+    pub(super) units_known: bool,
 }
 
 impl Person {
@@ -49,6 +53,34 @@ impl Person {
             level: AssuranceLevel::from_claim(self.identity.level),
             authenticated_ms: self.identity.authenticated_ms.unwrap_or(0),
         }
+    }
+
+    /// Everything the session may see on a day, by the words of all units.
+    pub(super) fn entitlements(&self, day: Date) -> Vec<Entitlement> {
+        let words = self.words.iter().filter_map(|(_, word)| word.as_ref());
+        let sights = words.flat_map(|word| word.on(day));
+        let seen = entitled(sights, &self.scope, self.assurance());
+        let seen = seen.into_iter().map(|it| Entitlement {
+            channel: it.channel,
+            lens: it.lens,
+        });
+        seen.collect()
+    }
+
+    /// Keeps a ledger's word in place of an older one; `false` when it says nothing new.
+    pub(super) fn keep(&mut self, ledger: &LedgerId, word: &Word, day: Date) -> bool {
+        let Some((_, known)) = self.words.iter_mut().find(|(it, _)| it == ledger) else {
+            self.words.push((ledger.clone(), Some(word.clone())));
+            return true;
+        };
+        let is_news = known.as_ref().is_none_or(|old| old.on(day) != word.on(day));
+        *known = Some(word.clone());
+        is_news
+    }
+
+    /// Whether every unit has said its word.
+    pub(super) fn is_complete(&self) -> bool {
+        self.words.iter().all(|(_, word)| word.is_some())
     }
 }
 
@@ -98,6 +130,17 @@ impl Connections {
     pub(super) fn find_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
         let found = self.slab.get_mut(key.index as usize)?;
         (found.generation == key.generation).then_some(found)
+    }
+
+    /// Who a connection is in the domain.
+    pub(super) fn person_mut(&mut self, key: ConnKey) -> Option<&mut Person> {
+        self.find_mut(key)?.person.as_deref_mut()
+    }
+
+    /// Everybody of the domain, once a connection.
+    pub(super) fn people(&self) -> impl Iterator<Item = (ConnKey, &Person)> {
+        self.keys()
+            .filter_map(|key| Some((key, self.find(key)?.person.as_deref()?)))
     }
 
     /// The present tenant of a place.

@@ -147,11 +147,11 @@ impl Shard {
             core.tally.holds(&core.connections, &core.hub);
             subscribed
         };
-        if subscribed.is_err() {
+        let Ok(attempt) = subscribed else {
             let error = ErrorReply::from(ErrorCode::ALREADY_SUBSCRIBED);
             let answer = Answer::Subscribed(Err(SubscribeFailure::Refused(error)));
             return self.answer(key, ticket, answer);
-        }
+        };
         if backlog == BacklogWish::None && !positioned {
             return self.answer(key, ticket, Answer::Subscribed(Ok(Subscribed::default())));
         }
@@ -159,8 +159,12 @@ impl Shard {
         let reader = self.reader(key, lens);
         let reading = streams::backlog(services, channel.clone(), backlog, reader);
         self.ask(reading, move |shard, read| {
-            let outcome = shard.activate(key, &channel, positioned, read);
-            shard.answer(key, ticket, Answer::Subscribed(outcome));
+            let is_current = shard.core.borrow().hub.is_current(key, &channel, attempt);
+            // It ended meanwhile, or ended and was begun anew: nobody waits for this reading.
+            if is_current {
+                let outcome = shard.activate(key, &channel, positioned, read);
+                shard.answer(key, ticket, Answer::Subscribed(outcome));
+            }
         });
     }
 
@@ -354,6 +358,7 @@ impl Shard {
             person.map(|person| {
                 let subject: SubjectId = person.subject.clone();
                 Caller::person(subject, person.assurance(), domain::Door::Rpc)
+                    .within(person.scope.clone())
             })
         };
         let Some(caller) = caller else {

@@ -1,91 +1,55 @@
-//! What a person may see in the domain: collected from their units' ledgers when they come, and
-//! again whenever a ledger, a step-up or the calendar changes it.
+//! What a person may see in the domain: asked of their units' ledgers when they come and when the day
+//! turns, and told by each commit that changes it.
+//!
+//! Answers come through the same queue as the ledgers' commits, so the last word heard of a unit is its
+//! latest. A word says what is seen today and tomorrow, so the day turns here without asking. A session is always given everything its person may see by all units together: a channel that
+//! two units open is lost only when both say so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use klokke_protocol::{DisconnectCode, ErrorCode, ErrorReply};
+use klokke_protocol::{ErrorCode, ErrorReply};
 
-use super::connections::{Connections, Entering, Person};
+use super::connections::{Entering, Person};
 use super::shard::Shard;
 use crate::hub::ConnKey;
 use crate::ledger::{CallError, LedgerId, ShardAnswer};
-use crate::people::{Assurance, Roster, SubjectId, day, entitlements};
-use crate::session::{Answer, Entitlement, Event, Identity, Ticket};
+use crate::people::{Scope, SubjectId, Word, day};
+use crate::session::{Answer, Event, Identity, Ticket};
 
 /// When a ledger was too busy to be asked at midnight, it is asked again this much later.
 const MIDNIGHT_RETRY_MS: u64 = 1000;
+/// When a ledger could not say what somebody sees, it is asked again this much later: by then a store that was
+/// away for a moment is back, and one that is damaged is not asked often.
+const UNKNOWN_RETRY: Duration = Duration::from_secs(5);
 
-/// Whose entitlements are asked for.
-#[derive(Clone)]
-pub(super) struct Whose {
-    pub(super) key: ConnKey,
-    subject: SubjectId,
-    assurance: Assurance,
-}
-
-impl Whose {
-    pub(super) fn of(connections: &Connections, key: ConnKey) -> Option<Self> {
-        let person = connections.find(key)?.person.as_deref()?;
-        Some(Self {
-            key,
-            subject: person.subject.clone(),
-            assurance: person.assurance(),
-        })
-    }
-}
-
-/// Why a ledger was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Somebody came.
-    Entry,
-    /// A commit changed something; entries of the ledger wait for the answer.
-    Change,
-    /// The person stepped up, or the day turned.
-    Review,
-}
-
-/// A ledger's answer: what each may see by its word, at one place of its order.
-pub(super) struct Looked {
-    pub(super) ledger: LedgerId,
-    pub(super) purpose: Purpose,
+/// A ledger's answer: what each login sees by its word, at one place of its order.
+struct Looked {
+    ledger: LedgerId,
     /// `None` when the ledger could not say.
-    found: Vec<(ConnKey, Option<Vec<Entitlement>>)>,
+    found: Vec<(SubjectId, Option<Word>)>,
 }
 
 /// Asks a ledger; the answer comes back to the shard in order with the ledger's commits.
-pub(super) fn look(
-    shard: &Shard,
-    ledger: &LedgerId,
-    whose: Vec<Whose>,
-    purpose: Purpose,
-) -> Result<(), CallError> {
+fn look(shard: &Shard, ledger: &LedgerId, subjects: Vec<SubjectId>) -> Result<(), CallError> {
     let today = day::day_at(shard.now_ms());
     let asked = ledger.clone();
-    let see = move |roster: &Roster, it: &Whose| {
-        let seen = entitlements(roster, &it.subject, it.assurance, today).into_iter();
-        let seen = seen.map(|it| Entitlement {
-            channel: it.channel,
-            lens: it.lens,
-        });
-        seen.collect()
-    };
     let ledgers = shard.services.domain.ledgers();
     ledgers.enter(
         ledger,
         shard.index,
         |_| Vec::new(),
         move |entered| {
-            let found = whose.iter().map(|it| {
-                let seen = entered.as_ref().ok().map(|at| see(at.state, it));
-                (it.key, seen)
+            let found = subjects.into_iter().map(|subject| {
+                let at = entered.as_ref().ok();
+                let word = at.map(|at| Word::of(at.state, &subject, today));
+                (subject, word)
             });
             ShardAnswer::new(Looked {
                 found: found.collect(),
                 ledger: asked,
-                purpose,
             })
         },
     )
@@ -100,46 +64,43 @@ impl Shard {
             return;
         };
         let person = Person {
+            scope: Scope::from_claim(&identity.profiles),
             identity,
             subject: subject.clone(),
-            units: Vec::new(),
+            words: Vec::new(),
             entering: Some(Entering {
                 ticket,
-                sets: Vec::new(),
+                units_known: false,
             }),
         };
         // Known before the ledgers are asked, so that no change in between is missed.
         self.core.borrow_mut().connections.entered(key, person);
         let domain = self.services.domain.clone();
-        let units = async move { domain.units_of(&subject).await };
+        let asked = subject.clone();
+        let units = async move { domain.units_of(&asked).await };
         self.ask(units, move |shard, units| match units {
-            Ok(units) => shard.enter_units(key, &units),
+            Ok(units) => shard.enter_units(key, &subject, &units),
             Err(_) => shard.entry_failed(key, ErrorCode::INTERNAL.into()),
         });
     }
 
-    fn enter_units(self: &Rc<Self>, key: ConnKey, units: &[LedgerId]) {
-        let whose = {
+    fn enter_units(self: &Rc<Self>, key: ConnKey, subject: &SubjectId, units: &[LedgerId]) {
+        {
             let mut core = self.core.borrow_mut();
-            let Some(whose) = Whose::of(&core.connections, key) else {
+            let Some(person) = core.connections.person_mut(key) else {
                 return;
             };
-            let connection = core.connections.find_mut(key);
-            let person = connection.and_then(|it| it.person.as_deref_mut());
-            if let Some(person) = person {
-                person.units = units.to_vec();
-                if let Some(entering) = &mut person.entering {
-                    let known = std::mem::take(&mut entering.sets);
-                    entering.sets = units.iter().map(|it| (it.clone(), None)).collect();
-                    for (ledger, set) in known {
-                        keep(&mut entering.sets, ledger, set);
-                    }
+            for unit in units {
+                if !person.words.iter().any(|(known, _)| known == unit) {
+                    person.words.push((unit.clone(), None));
                 }
             }
-            whose
-        };
+            if let Some(entering) = &mut person.entering {
+                entering.units_known = true;
+            }
+        }
         for unit in units {
-            if look(self, unit, vec![whose.clone()], Purpose::Entry).is_err() {
+            if look(self, unit, vec![subject.clone()]).is_err() {
                 let busy = ErrorCode::TOO_MANY_REQUESTS.into();
                 return self.entry_failed(key, busy);
             }
@@ -150,149 +111,154 @@ impl Shard {
     fn entry_failed(self: &Rc<Self>, key: ConnKey, error: ErrorReply) {
         let entering = {
             let mut core = self.core.borrow_mut();
-            let connection = core.connections.find_mut(key);
-            connection.and_then(|it| it.person.as_deref_mut()?.entering.take())
+            let person = core.connections.person_mut(key);
+            person.and_then(|person| person.entering.take())
         };
         if let Some(entering) = entering {
             self.answer(key, entering.ticket, Answer::Entered(Err(error)));
         }
     }
 
-    /// Level, time of authentication or profiles changed.
-    pub(super) fn review(self: &Rc<Self>, key: ConnKey, identity: Arc<Identity>) {
-        let (whose, units) = {
-            let mut core = self.core.borrow_mut();
-            let connection = core.connections.find_mut(key);
-            let Some(person) = connection.and_then(|it| it.person.as_deref_mut()) else {
-                return;
-            };
-            person.identity = identity;
-            let units = person.units.clone();
-            let Some(whose) = Whose::of(&core.connections, key) else {
-                return;
-            };
-            (whose, units)
-        };
-        for unit in &units {
-            if look(self, unit, vec![whose.clone()], Purpose::Review).is_err() {
-                return self.cut_off(key, DisconnectCode::INSUFFICIENT_STATE);
-            }
-        }
-    }
-
-    /// Takes in what a ledger said.
-    pub(super) fn apply(self: &Rc<Self>, looked: Looked) {
-        for (key, found) in looked.found {
-            let Some(found) = found else {
-                self.unknown(key);
-                continue;
-            };
-            let entering = self.note(key, &looked.ledger, &found);
-            if entering {
-                self.enter_if_complete(key);
-                continue;
-            }
-            let event = Event::Entitlements {
-                unit: Some(looked.ledger.as_str().into()),
-                entitlements: found,
-            };
-            self.happen(key, event);
-        }
-    }
-
-    /// What somebody may see could not be found out.
-    fn unknown(self: &Rc<Self>, key: ConnKey) {
-        let entering = {
-            let core = self.core.borrow();
-            let person = core
-                .connections
-                .find(key)
-                .and_then(|it| it.person.as_deref());
-            person.is_some_and(|person| person.entering.is_some())
-        };
-        if entering {
-            self.entry_failed(key, ErrorCode::INTERNAL.into());
-        } else {
-            self.cut_off(key, DisconnectCode::INSUFFICIENT_STATE);
-        }
-    }
-
-    /// Keeps a unit's word while the others' are still to come. `true` when it is kept.
-    fn note(&self, key: ConnKey, ledger: &LedgerId, found: &[Entitlement]) -> bool {
-        let mut core = self.core.borrow_mut();
-        let connection = core.connections.find_mut(key);
-        let Some(person) = connection.and_then(|it| it.person.as_deref_mut()) else {
-            return false;
-        };
-        if !person.units.contains(ledger) {
-            person.units.push(ledger.clone());
-        }
-        let Some(entering) = &mut person.entering else {
-            return false;
-        };
-        keep(&mut entering.sets, ledger.clone(), Some(found.to_vec()));
-        true
-    }
-
     fn enter_if_complete(self: &Rc<Self>, key: ConnKey) {
+        let today = day::day_at(self.now_ms());
         let complete = {
             let mut core = self.core.borrow_mut();
-            let connection = core.connections.find_mut(key);
-            connection.and_then(|it| {
-                let person = it.person.as_deref_mut()?;
-                let sets = &person.entering.as_ref()?.sets;
-                if sets.iter().any(|(_, set)| set.is_none()) || sets.len() < person.units.len() {
-                    return None;
-                }
-                person.entering.take()
+            core.connections.person_mut(key).and_then(|person| {
+                let is_complete = person.is_complete();
+                let entering = person
+                    .entering
+                    .take_if(|entering| entering.units_known && is_complete)?;
+                Some((entering.ticket, person.entitlements(today)))
             })
         };
-        if let Some(entering) = complete {
-            let all = entering.sets.into_iter().filter_map(|(_, set)| set);
-            let answer = Answer::Entered(Ok(all.flatten().collect()));
-            self.answer(key, entering.ticket, answer);
+        if let Some((ticket, entitlements)) = complete {
+            self.answer(key, ticket, Answer::Entered(Ok(entitlements)));
         }
     }
-}
 
-/// Sets a unit's word, in place of an older one.
-fn keep(
-    sets: &mut Vec<(LedgerId, Option<Vec<Entitlement>>)>,
-    ledger: LedgerId,
-    set: Option<Vec<Entitlement>>,
-) {
-    match sets.iter_mut().find(|(known, _)| *known == ledger) {
-        Some((_, known)) => *known = set,
-        None => sets.push((ledger, set)),
-    }
-}
-
-/// The day has turned: relations and memberships with dates begin or end. Each ledger is asked
-/// once for all its people here.
-pub(super) fn day_turned(shard: &Rc<Shard>, now_ms: u64) {
-    let mut asked: HashMap<LedgerId, Vec<Whose>> = HashMap::new();
-    {
-        let core = shard.core.borrow();
-        for key in core.connections.keys() {
-            let Some(whose) = Whose::of(&core.connections, key) else {
-                continue;
+    /// Level, time of authentication or profiles of a session changed; what the units say did not.
+    pub(super) fn review(self: &Rc<Self>, key: ConnKey, identity: Arc<Identity>) {
+        let today = day::day_at(self.now_ms());
+        let entitlements = {
+            let mut core = self.core.borrow_mut();
+            let Some(person) = core.connections.person_mut(key) else {
+                return;
             };
-            let person = core
-                .connections
-                .find(key)
-                .and_then(|it| it.person.as_deref());
-            for unit in person.into_iter().flat_map(|person| &person.units) {
-                asked.entry(unit.clone()).or_default().push(whose.clone());
+            person.scope = Scope::from_claim(&identity.profiles);
+            person.identity = identity;
+            person.entitlements(today)
+        };
+        self.happen(key, Event::Entitlements(entitlements));
+    }
+
+    /// Takes what a ledger answered.
+    pub(super) fn ledger_answered(self: &Rc<Self>, answer: ShardAnswer) {
+        let Ok(looked) = answer.downcast::<Looked>() else {
+            tracing::error!("a ledger's answer is of no kind this shard asks for");
+            return;
+        };
+        for (subject, word) in looked.found {
+            self.hear(&looked.ledger, &subject, word.as_ref());
+        }
+    }
+
+    /// Takes in a ledger's word on what a login sees there, for all its sessions here.
+    ///
+    /// A ledger that cannot say (its store is damaged or away) takes nothing from the person's other units:
+    /// of this one nothing is seen until it can be asked again.
+    pub(super) fn hear(
+        self: &Rc<Self>,
+        ledger: &LedgerId,
+        subject: &SubjectId,
+        word: Option<&Word>,
+    ) {
+        let keys = self.core.borrow().connections.of_subject(subject).to_vec();
+        if keys.is_empty() {
+            return;
+        }
+        let nothing = Word::nothing(day::day_at(self.now_ms()));
+        for key in keys {
+            self.hear_for(key, ledger, word.unwrap_or(&nothing));
+        }
+        if word.is_none() {
+            self.ask_later(ledger.clone(), subject.clone());
+        }
+    }
+
+    fn ask_later(self: &Rc<Self>, ledger: LedgerId, subject: SubjectId) {
+        let pair = (ledger.clone(), subject.clone());
+        if !self.core.borrow_mut().unsaid.insert(pair.clone()) {
+            return;
+        }
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(UNKNOWN_RETRY).await;
+            let is_here = {
+                let mut core = shard.core.borrow_mut();
+                core.unsaid.remove(&pair);
+                !core.connections.of_subject(&subject).is_empty()
+            };
+            if is_here && look(&shard, &ledger, vec![subject.clone()]).is_err() {
+                shard.ask_later(ledger, subject);
+            }
+        });
+    }
+
+    fn hear_for(self: &Rc<Self>, key: ConnKey, ledger: &LedgerId, word: &Word) {
+        let today = day::day_at(self.now_ms());
+        let entitlements = {
+            let mut core = self.core.borrow_mut();
+            let Some(person) = core.connections.person_mut(key) else {
+                return;
+            };
+            let is_news = person.keep(ledger, word, today);
+            if person.entering.is_none() && !is_news {
+                return;
+            }
+            person
+                .entering
+                .is_none()
+                .then(|| person.entitlements(today))
+        };
+        match entitlements {
+            Some(entitlements) => self.happen(key, Event::Entitlements(entitlements)),
+            None => self.enter_if_complete(key),
+        }
+    }
+
+    /// When the day has turned: what relations and memberships with dates open begins or ends now, by the
+    /// words already here; and each ledger is asked once for the day after.
+    pub(super) fn turn_day(self: &Rc<Self>) {
+        let now = self.now_ms();
+        if now < self.core.borrow().midnight_ms {
+            return;
+        }
+        let today = day::day_at(now);
+        let mut asked: HashMap<LedgerId, HashSet<SubjectId>> = HashMap::new();
+        let mut changed = Vec::new();
+        {
+            let mut core = self.core.borrow_mut();
+            core.midnight_ms = day::next_midnight_ms(now);
+            for (key, person) in core.connections.people() {
+                let mut words = person.words.iter().filter_map(|(_, word)| word.as_ref());
+                if person.entering.is_none() && words.any(Word::turns) {
+                    changed.push((key, person.entitlements(today)));
+                }
+                for (unit, _) in &person.words {
+                    let subjects = asked.entry(unit.clone()).or_default();
+                    subjects.insert(person.subject.clone());
+                }
             }
         }
+        for (key, entitlements) in changed {
+            self.happen(key, Event::Entitlements(entitlements));
+        }
+        let mut all = true;
+        for (ledger, subjects) in asked {
+            all &= look(self, &ledger, subjects.into_iter().collect()).is_ok();
+        }
+        if !all {
+            self.core.borrow_mut().midnight_ms = now + MIDNIGHT_RETRY_MS;
+        }
     }
-    let mut all = true;
-    for (ledger, whose) in asked {
-        all &= look(shard, &ledger, whose, Purpose::Review).is_ok();
-    }
-    shard.core.borrow_mut().midnight_ms = if all {
-        day::next_midnight_ms(now_ms)
-    } else {
-        now_ms + MIDNIGHT_RETRY_MS
-    };
 }

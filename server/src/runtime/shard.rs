@@ -5,7 +5,7 @@
 //! the same thread and come back with an event of their own.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -20,14 +20,14 @@ use klokke_protocol::{Codec, DisconnectCode};
 use tokio::sync::{Notify, watch};
 use tower::ServiceExt as _;
 
+use super::Services;
 use super::connections::{Connection, Connections};
-use super::delivery::Hold;
 use super::mailbox::{Inbound, ShardInput, Shards};
 use super::tally::Tally;
 use super::wheel::Wheel;
-use super::{Services, entering};
 use crate::hub::{self, Announcement, ConnKey, Hub, Movement, Unsubscribed, Wire};
 use crate::ledger::LedgerId;
+use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
 use crate::transport::{
     Cause, Door, Host, Last, Link, LocalFuture, Opening, Uplink, Written, close_frame, serve,
@@ -46,9 +46,9 @@ pub(super) struct Core {
     pub(super) connections: Connections,
     pub(super) hub: Hub,
     pub(super) wheel: Wheel,
-    /// Deliveries that wait until changed rights are applied, by ledger.
-    pub(super) holds: HashMap<LedgerId, Hold>,
     pub(super) tally: Tally,
+    /// Ledgers that could not say what a login sees, and will be asked again.
+    pub(super) unsaid: HashSet<(LedgerId, SubjectId)>,
     /// When entitlements are computed anew because the day turns.
     pub(super) midnight_ms: u64,
 }
@@ -73,8 +73,8 @@ impl Shard {
             connections: Connections::default(),
             hub: Hub::new(),
             wheel: Wheel::new(now),
-            holds: HashMap::new(),
             tally: Tally::new(services.telemetry.meters()),
+            unsaid: HashSet::new(),
             midnight_ms: crate::people::day::next_midnight_ms(now),
         };
         Rc::new(Self {
@@ -192,9 +192,7 @@ impl Shard {
             };
             self.with_session(key, |session| session.handle_timeout(now));
         }
-        if now >= self.core.borrow().midnight_ms {
-            entering::day_turned(self, now);
-        }
+        self.turn_day();
         self.fan_out(now);
     }
 

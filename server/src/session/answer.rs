@@ -90,13 +90,8 @@ pub struct PresenceCount {
 /// What happens to a session without its asking.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Entitlements were computed anew and replace those of `unit`, or all of them when `None`.
-    Entitlements {
-        /// The unit whose channels these are.
-        unit: Option<Arc<str>>,
-        /// Everything the person may see there now.
-        entitlements: Vec<Entitlement>,
-    },
+    /// Everything the person may see in the domain now; it replaces what was said before.
+    Entitlements(Vec<Entitlement>),
     /// The hub found that a subscription missed something.
     PositionLost {
         /// The channel.

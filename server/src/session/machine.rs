@@ -232,8 +232,8 @@ impl Session {
             (Phase::Closed, _) => {}
             (_, Event::Disconnect(disconnect)) => self.close_with(disconnect),
             (Phase::Open, event) => self.on_event(event, now_ms),
-            (Phase::Connecting, Event::Entitlements { unit, entitlements }) => {
-                self.on_entitlements(unit.as_deref(), entitlements, now_ms);
+            (Phase::Connecting, Event::Entitlements(entitlements)) => {
+                self.on_entitlements(entitlements, now_ms);
                 self.run(now_ms);
             }
             (Phase::Connecting, event) => {

@@ -13,9 +13,7 @@ use super::{Effect, Entitlement, Event, Identity, SubscribeFailure, Subscribed, 
 impl Session {
     pub(super) fn on_event(&mut self, event: Event, now_ms: u64) {
         match event {
-            Event::Entitlements { unit, entitlements } => {
-                self.on_entitlements(unit.as_deref(), entitlements, now_ms);
-            }
+            Event::Entitlements(entitlements) => self.on_entitlements(entitlements, now_ms),
             Event::PositionLost { channel } => self.on_position_lost(channel.as_str()),
             Event::Subscribe(wanted) => {
                 let is_there = self.subscriptions.find(&wanted.channel).is_some();
@@ -62,21 +60,14 @@ impl Session {
         }
     }
 
-    /// Replaces the domain's subscriptions of one unit, or all: what is gone ends, what is new begins, what
-    /// is seen otherwise is seen so from now on.
-    pub(super) fn on_entitlements(
-        &mut self,
-        unit: Option<&str>,
-        entitlements: Vec<Entitlement>,
-        now_ms: u64,
-    ) {
-        let is_meant =
-            |channel: &str| unit.is_none_or(|unit| unit_of(channel).is_some_and(|it| it == unit));
+    /// Replaces the domain's subscriptions: what is gone ends, what is new begins, what is seen otherwise is
+    /// seen so from now on.
+    pub(super) fn on_entitlements(&mut self, entitlements: Vec<Entitlement>, now_ms: u64) {
         let mut gone = Vec::new();
         for subscription in self.subscriptions.iter() {
             let channel = &subscription.channel;
             let is_kept = entitlements.iter().any(|it| it.channel == *channel);
-            if subscription.origin == Origin::Domain && !is_kept && is_meant(channel.as_str()) {
+            if subscription.origin == Origin::Domain && !is_kept {
                 gone.push(channel.clone());
             }
         }
@@ -192,10 +183,4 @@ impl Session {
             ..Push::default()
         });
     }
-}
-
-/// The unit a domain channel belongs to: `group:G10001/g3` and `unit:G10001` are of `G10001`.
-fn unit_of(channel: &str) -> Option<&str> {
-    let (_, rest) = channel.split_once(':')?;
-    rest.split('/').next()
 }

@@ -105,7 +105,8 @@ impl Operation for Start {
         let own = cx
             .roster()
             .profiles_of(subject)
-            .filter(|profile| profile.holds(cx.today()));
+            .filter(|profile| profile.holds(cx.today()))
+            .filter(|profile| cx.caller().scope.admits(&profile.id));
         let wanted =
             own.filter(|profile| input.profiles.is_empty() || input.profiles.contains(&profile.id));
         let wanted: Vec<ProfileId> = wanted

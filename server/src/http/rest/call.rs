@@ -17,7 +17,7 @@ use crate::domain::error::{INVALID_INPUT, NOT_SIGNED_IN, UNAVAILABLE};
 use crate::domain::{self, Answer, Caller};
 use crate::http::Edge;
 use crate::http::problem::{BODY_TOO_LARGE, Problem, TOKEN_REFUSED};
-use crate::people::{Assurance, AssuranceLevel};
+use crate::people::{Assurance, AssuranceLevel, Scope};
 use crate::telemetry::catalogue;
 
 /// Serves one request.
@@ -92,7 +92,8 @@ async fn caller(edge: &Edge, headers: &HeaderMap) -> Result<Caller, Problem> {
         level: AssuranceLevel::from_claim(claims.level),
         authenticated_ms: claims.authenticated_at.unwrap_or(0),
     };
-    Ok(Caller::person(subject, assurance, domain::Door::Rest))
+    let scope = Scope::from_claim(&claims.profiles);
+    Ok(Caller::person(subject, assurance, domain::Door::Rest).within(scope))
 }
 
 /// The operation's input: body or query, and the path over it.

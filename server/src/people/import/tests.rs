@@ -7,7 +7,7 @@ use jiff::civil::{Date, date};
 use super::{Counts, LineError, PlanError, ReadError, RecordKind, apply, plan, read};
 use crate::ledger::testing::{Bench, run_local};
 use crate::ledger::{Actor, LedgerId};
-use crate::people::{Assurance, Roster, SubjectId, entitlements, sample};
+use crate::people::{Assurance, Roster, Scope, SubjectId, entitlements, sample};
 use crate::store::memory::MemoryStore;
 
 const TODAY: Date = date(2027, 1, 15);
@@ -43,7 +43,7 @@ async fn channels(bench: &Bench<Roster>) -> Vec<String> {
     let ledger = LedgerId::parse("G1").expect("a sound name");
     let look = |roster: &Roster| {
         let subject: SubjectId = "sa".parse().expect("a sound subject");
-        let all = entitlements(roster, &subject, Assurance::default(), TODAY);
+        let all = entitlements(roster, &subject, &Scope::ALL, Assurance::default(), TODAY);
         all.into_iter()
             .map(|entitlement| entitlement.channel.as_str().to_owned())
             .collect()

@@ -380,10 +380,11 @@ fn changed_entitlements_act_at_once() {
         entitlement("group:G1/g1", 0),
         entitlement("unit:G2", 0),
     ]);
-    bench.event(Event::Entitlements {
-        unit: Some("G1".into()),
-        entitlements: vec![entitlement("unit:G1", 9), entitlement("group:G1/g2", 0)],
-    });
+    bench.event(Event::Entitlements(vec![
+        entitlement("unit:G1", 9),
+        entitlement("group:G1/g2", 0),
+        entitlement("unit:G2", 0),
+    ]));
     let gone = r#"{"push":{"channel":"group:G1/g1","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}"#;
     assert_eq!(bench.said(), gone, "and unit:G2 is not touched");
     let kinds: Vec<_> = bench
@@ -406,10 +407,7 @@ fn entitlements_that_change_while_connecting_void_what_was_read() {
     ])));
     let tickets: Vec<_> = bench.subscribes().iter().map(|it| it.ticket).collect();
     bench.answer_to(tickets[0], read(1, 1));
-    bench.event(Event::Entitlements {
-        unit: Some("G1".into()),
-        entitlements: vec![entitlement("unit:G1", 0)],
-    });
+    bench.event(Event::Entitlements(vec![entitlement("unit:G1", 0)]));
     bench.answer_to(tickets[1], read(1, 1));
     assert_eq!(bench.said(), "", "the narrowed channel is read again");
     let again = bench

@@ -108,16 +108,15 @@ fn event(choice: u8) -> Event {
             expires_at_ms: None,
             info: None,
         },
-        _ => Event::Entitlements {
-            unit: None,
-            entitlements: (choice > 128)
+        _ => Event::Entitlements(
+            (choice > 128)
                 .then(|| Entitlement {
                     channel: channel("unit:G1"),
                     lens: Lens::OPEN,
                 })
                 .into_iter()
                 .collect(),
-        },
+        ),
     }
 }
 
