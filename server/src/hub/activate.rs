@@ -6,6 +6,7 @@ use std::sync::Arc;
 use klokke_protocol::{self as wire, ChannelName, Epoch};
 
 use super::encode::Form;
+use super::membership::Late;
 use super::publication::{Item, Publication};
 use super::subscriber::{Marks, Subscriber};
 use super::{ConnKey, Hub, Measure};
@@ -92,7 +93,13 @@ impl Hub {
             publications,
         };
         if !late.is_empty() {
-            self.late.push((conn, name.clone(), Some(late)));
+            let attempt = subscriber.attempt;
+            self.late.push(Late {
+                conn,
+                channel: name.clone(),
+                attempt,
+                items: Some(late),
+            });
         }
         Ok(activation)
     }

@@ -70,11 +70,15 @@ impl Hub {
 
     /// Delivers what waited for subscriptions that have just become active.
     fn deliver_late(&mut self, now_ms: u64, sink: &mut impl Sink, done: &mut FanOut) {
-        for (conn, name, items) in std::mem::take(&mut self.late) {
-            let Some((channel, place)) = self.subscription(conn, &name) else {
+        for late in std::mem::take(&mut self.late) {
+            let name = late.channel;
+            let Some((channel, place)) = self.subscription(late.conn, &name) else {
                 continue;
             };
-            let Some(items) = items else {
+            if channel.subscribers[place].attempt != late.attempt {
+                continue;
+            }
+            let Some(items) = late.items else {
                 channel.subscribers[place].lose(&name, sink);
                 continue;
             };

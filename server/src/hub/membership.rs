@@ -29,8 +29,16 @@ pub struct Hub {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt(u32);
 
-/// Items with their epoch's number for one subscription; `None` when there were too many to keep.
-pub(super) type Late = (ConnKey, ChannelName, Option<Vec<(u32, Item)>>);
+/// What was kept for a subscription while it was held back or recovering.
+#[derive(Debug)]
+pub(super) struct Late {
+    pub(super) conn: ConnKey,
+    pub(super) channel: ChannelName,
+    /// The subscription it was kept for: one that the connection begins later has no part in it.
+    pub(super) attempt: u32,
+    /// Items with their epoch's number; `None` when there were too many to keep.
+    pub(super) items: Option<Vec<(u32, Item)>>,
+}
 
 /// What a connection is subscribed to.
 #[derive(Debug, Default)]
@@ -177,11 +185,13 @@ impl Hub {
                 continue;
             }
             let buffer = subscriber.take_buffer();
-            if buffer.overflowed {
-                self.late.push((conn, channel.name.clone(), None));
-            } else if !buffer.items.is_empty() {
-                self.late
-                    .push((conn, channel.name.clone(), Some(buffer.items)));
+            if buffer.overflowed || !buffer.items.is_empty() {
+                self.late.push(Late {
+                    conn,
+                    channel: channel.name.clone(),
+                    attempt: subscriber.attempt,
+                    items: (!buffer.overflowed).then_some(buffer.items),
+                });
             }
         }
     }
