@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::config;
+use crate::store::fjall::OpenError;
 use cli::{Cli, ConfigVerb, Verb};
 
 /// Does what the command line asks.
@@ -31,6 +32,18 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Ledger(verb) => block_on(ledger::run(verb)),
         Verb::Serve(given) => block_on(serve::run(&given)),
         Verb::Dev(arguments) => block_on(dev::run(&arguments)),
+    }
+}
+
+/// Exit code when what is stored is not what was written.
+const DAMAGED: u8 = 3;
+
+/// How a failed run ends.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<OpenError>() {
+        Some(error) if error.is_damage() => ExitCode::from(DAMAGED),
+        _ => ExitCode::FAILURE,
     }
 }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // With nowhere to say it, the exit code says enough.
             let _ = writeln!(std::io::stderr(), "klokke: {error:#}");
-            ExitCode::FAILURE
+            app::exit_code(&error)
         }
     }
 }

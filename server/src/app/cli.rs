@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Klokke, a real-time messaging server for schools and daycares.
 ///
-/// Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 a ledger is damaged.
+/// Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 what is stored is damaged.
 #[derive(Debug, Parser)]
 #[command(name = "klokke", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -119,30 +119,51 @@ pub struct Import {
 #[derive(Debug, Subcommand)]
 pub enum LedgerVerb {
     /// Recompute every checksum and hash, and compare everything derived; exit code 3 when damage is found.
-    Verify(LedgerArguments),
+    Verify(Verify),
     /// List ledgers, or the commits of one, without content.
-    Show(LedgerArguments),
-    /// Write commits as JSON Lines, content included, to standard output.
-    Export(LedgerArguments),
+    Show(Show),
+    /// Write commits as JSON Lines, content included, to standard output; goes on with the next ledger after damage.
+    Export(Walk),
 }
 
-/// What the verbs of `ledger` share.
+/// `klokke ledger verify`.
 #[derive(Debug, Args)]
-pub struct LedgerArguments {
+pub struct Verify {
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The ledger, such as `G10001`; all of them when left out.
+    pub ledger: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `klokke ledger show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Of what.
+    #[command(flatten)]
+    pub walk: Walk,
+    /// Print JSON Lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Commits of one ledger or of all.
+#[derive(Debug, Args)]
+pub struct Walk {
     /// Where settings come from.
     #[command(flatten)]
     pub settings: Settings,
     /// The ledger, such as `G10001`; all of them when left out.
     pub ledger: Option<String>,
     /// Commits after this one.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, requires = "ledger")]
     pub after: u64,
     /// At most this many commits.
-    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true, requires = "ledger")]
     pub limit: u64,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: &Dev) -> Result<ExitCode> {
     let telemetry = Telemetry::new();
     serve::set_up_logs(&config, &telemetry)?;
     let people = prepare(arguments, &config).await?;
-    let store = offline::open_store(&config)?;
+    let store = offline::open_store(&config, offline::Missing::Make)?;
     let answer = axum::Json(json!(people));
     let door = axum::routing::get(move || async move { answer });
     let more = axum::Router::new().route("/dev/people.json", door);
@@ -95,7 +95,7 @@ struct DevPerson {
 
 /// Makes the municipality when it is not there yet, and tokens for its people.
 async fn prepare(arguments: &Dev, config: &Config) -> Result<Vec<DevPerson>> {
-    let store = offline::open_store(config)?;
+    let store = offline::open_store(config, offline::Missing::Make)?;
     let mut file = Vec::new();
     sample::write(arguments.seed, &mut file)?;
     offline::with_ledgers(store, async |ledgers| {

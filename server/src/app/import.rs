@@ -20,7 +20,7 @@ pub(super) async fn run(arguments: &Import) -> Result<ExitCode> {
     let given = &arguments.settings;
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let wanted = read(&arguments.file)?;
-    let store = offline::open_store(&config)?;
+    let store = offline::open_store(&config, offline::Missing::Make)?;
     offline::with_ledgers(store, async |ledgers| {
         let plan = plan(ledgers, wanted).await?;
         report(&plan, arguments.json)?;

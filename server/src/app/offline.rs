@@ -18,25 +18,37 @@ use crate::people::{Change, Roster};
 use crate::store::Store;
 use crate::store::fjall::{FjallStore, Options};
 
+/// Whether a store is made where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is made.
+    Make,
+    /// That is an error: there must be something to look at.
+    Refuse,
+}
+
 /// Opens the embedded store that the configuration names.
-pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
-    let path = config
-        .store
-        .path
-        .as_deref()
-        .context("store.path is not set")?;
-    open_at(path, config.store.cache_size_bytes)
+pub(super) fn open_store(config: &Config, missing: Missing) -> Result<Arc<dyn Store>> {
+    let path = config.store.path.as_deref();
+    let path = path.context("store.path is not set")?;
+    open_at(path, config.store.cache_size_bytes, missing)
 }
 
 /// Opens the embedded store in a folder.
-pub(super) fn open_at(path: &Path, cache_bytes: usize) -> Result<Arc<dyn Store>> {
-    let cache_bytes = u64::try_from(cache_bytes).unwrap_or(u64::MAX);
+pub(super) fn open_at(path: &Path, cache_bytes: usize, missing: Missing) -> Result<Arc<dyn Store>> {
     let options = Options {
-        cache_bytes,
+        cache_bytes: u64::try_from(cache_bytes).unwrap_or(u64::MAX),
+        make: missing == Missing::Make,
         ..Options::default()
     };
-    let store = FjallStore::open(path, &options)
-        .with_context(|| format!("cannot open the store {}", path.display()))?;
+    let store = FjallStore::open(path, &options).map_err(|error| {
+        let advice = match error.is_damage() {
+            true => "; restore the whole folder from a backup (see docs/errors.md)",
+            false => "",
+        };
+        let what = format!("cannot open the store {}{advice}", path.display());
+        anyhow::Error::new(error).context(what)
+    })?;
     Ok(Arc::new(store))
 }
 

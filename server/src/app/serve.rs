@@ -38,7 +38,7 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let telemetry = Telemetry::new();
     set_up_logs(&config, &telemetry)?;
-    let store = offline::open_store(&config)?;
+    let store = offline::open_store(&config, offline::Missing::Make)?;
     let server = start(&config, store, telemetry, None)?;
     say_ready(&server.addresses)?;
     until_told_to_stop().await?;

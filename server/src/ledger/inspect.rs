@@ -21,7 +21,9 @@ const PAGE: usize = 256;
 pub struct Progress {
     /// The ledger being checked.
     pub ledger: LedgerId,
-    /// Commits of it checked so far, and its head.
+    /// Commits of all ledgers checked so far.
+    pub commits: u64,
+    /// The last commit of it that was checked, and its head.
     pub seq: u64,
     /// See `seq`.
     pub head: u64,
@@ -130,6 +132,7 @@ async fn verify_commits(
         report.findings.extend(found);
         progress(&Progress {
             ledger: ledger.clone(),
+            commits: report.commits,
             seq,
             head: head.seq,
         });

@@ -50,7 +50,6 @@ async fn many_writers_share_a_flush() {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "figures are asked for")]
 fn show(per_second: f64, p50: Duration, p99: Duration, groups: u64) {
     eprintln!("{per_second:.0} commits/s, p50 {p50:?}, p99 {p99:?}, {groups} flushes");
 }

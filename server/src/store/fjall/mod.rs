@@ -3,7 +3,8 @@
 //! - `writer`: the one thread that writes: group commit with one flush for all ledgers.
 //! - `reader`, `pool`: checked reads on snapshots, off the shard threads.
 //! - `witness`: why a damaged journal is found at start, although fjall itself cuts it silently.
-//! - `recovery`: what is checked when a store is opened.
+//! - `recovery`: what is checked when a store is opened; `preflight`: what of that comes before
+//!   fjall sees its files.
 //! - `keys`, `rows`, `files`: how rows lie on disk. `trim`: how they go.
 //!
 //! Each row has a checksum of its own over keyspace, key and value, besides those that fjall's
@@ -18,7 +19,10 @@ mod full_disk;
 #[cfg(test)]
 mod group_tests;
 mod keys;
+#[cfg(test)]
+mod kill_tests;
 mod pool;
+mod preflight;
 mod reader;
 mod recovery;
 mod rows;
@@ -27,7 +31,7 @@ mod trim;
 mod witness;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -52,6 +56,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Threads that write tables and merge them.
     pub worker_threads: usize,
+    /// Whether a store is made where there is none.
+    pub make: bool,
     /// A checkpoint after so many acknowledged batches: what a start after a crash must check,
     /// some 20 µs each.
     pub checkpoint_batches: u64,
@@ -62,6 +68,7 @@ impl Default for Options {
         Self {
             cache_bytes: 64 << 20,
             worker_threads: 2,
+            make: true,
             checkpoint_batches: 200_000,
         }
     }
@@ -74,15 +81,41 @@ pub enum OpenError {
     /// Another process has it open.
     #[error("the store is in use by another process")]
     Locked,
-    /// Written in a format this program does not know, or the marker is damaged.
-    #[error("the store's format is not known to this version, or its FORMAT file is damaged")]
-    Format,
+    /// There is none, and none was to be made.
+    #[error("there is no store in this folder")]
+    Missing,
+    /// Written in another format than the one this program knows.
+    #[error(
+        "the store has format {found}, and this version of klokke knows format {known}: run the version that wrote it, or a newer one"
+    )]
+    Format {
+        /// What its marker says.
+        found: u32,
+        /// What this program reads and writes.
+        known: u32,
+    },
+    /// A file is not as it was written, and without it nothing can be read safely.
+    #[error("the file {} of the store is damaged: {what}", file.display())]
+    DamagedFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Damaged so that not even single ledgers can be told apart.
     #[error("the store is damaged: {0}")]
     Damaged(Arc<str>),
     /// The files cannot be read or made.
     #[error("the store's files cannot be opened")]
     Io(#[from] std::io::Error),
+}
+
+impl OpenError {
+    /// Whether what is stored is not what was written, so that only a backup helps.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::DamagedFile { .. } | Self::Damaged(_))
+    }
 }
 
 /// The embedded store. Dropping it without [`Store::close`] is like a crash: nothing acknowledged

@@ -1,12 +1,13 @@
 //! Opening: what must be true of the files before anything is written to them again.
 //!
 //! 1. The marker `FORMAT` says the store was made by us, in a format we know, and completely.
-//! 2. The database opens, and has all its keyspaces. (fjall makes what it misses; a store that has
+//! 2. The storage engine's own bookkeeping is as it wrote it, see `preflight`.
+//! 3. The database opens, and has all its keyspaces. (fjall makes what it misses; a store that has
 //!    lost its data must not come up empty.)
-//! 3. Every ledger's head can be read.
-//! 4. Everything witnessed is there, see `witness`.
+//! 4. Every ledger's head can be read.
+//! 5. Everything witnessed is there, see `witness`.
 //!
-//! What fails 1 or 2 fails the opening. What fails 3 or 4 for one ledger stops that ledger only.
+//! What fails 1 to 3 fails the opening. What fails 4 or 5 for one ledger stops that ledger only.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,7 @@ use futures_util::FutureExt;
 use hashbrown::HashMap;
 
 use super::files::{Files, KEYSPACES};
+use super::preflight::{self, Made};
 use super::reader::{CommitCache, Reader};
 use super::status::Status;
 use super::witness::{self, Heads, Testimony, Witness, Witnessed};
@@ -29,8 +31,8 @@ use crate::store::{
     Anchor, ChannelHead, Damaged, EntryRow, Head, Place, Record, Remembered, StoreError,
 };
 
-/// What the marker says: format version 1.
-const FORMAT: &str = "klokke store, format 1\n";
+/// The format that is written and read.
+const FORMAT: u32 = 1;
 
 /// Commits checked at once.
 const PAGE: usize = 256;
@@ -50,12 +52,13 @@ pub(super) fn open(
     cache: &CommitCache,
     status: &Status,
 ) -> Result<Opened, OpenError> {
-    std::fs::create_dir_all(path)?;
     let (marker, data) = (path.join("FORMAT"), path.join("data"));
     let made = check_marker(&marker)?;
-    if made && !data.join("version").try_exists()? {
-        return Err(OpenError::Damaged("the database is missing".into()));
+    if !made && !options.make && !data.try_exists()? {
+        return Err(OpenError::Missing);
     }
+    std::fs::create_dir_all(path)?;
+    preflight::check(&data, if made { Made::Wholly } else { Made::Perhaps })?;
     let db = open_database(&data, options)?;
     if made && let Some(name) = KEYSPACES.iter().find(|name| !db.keyspace_exists(name)) {
         return Err(OpenError::Damaged(
@@ -92,18 +95,40 @@ pub(super) fn open(
 
 /// Whether the store was made before; an error if by something we do not know.
 fn check_marker(marker: &Path) -> Result<bool, OpenError> {
-    match std::fs::read(marker) {
-        Ok(text) if text == FORMAT.as_bytes() => Ok(true),
-        Ok(_) => Err(OpenError::Format),
+    match std::fs::read_to_string(marker) {
+        Ok(text) if text == marker_text(FORMAT) => Ok(true),
+        Ok(text) => Err(unknown_format(marker, &text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(unknown_format(marker, ""))
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn marker_text(format: u32) -> String {
+    format!("klokke store, format {format}\n")
+}
+
+/// A marker that another version wrote says so in the same words; anything else is damage.
+fn unknown_format(marker: &Path, text: &str) -> OpenError {
+    let number = text.trim_end().rsplit(' ').next().unwrap_or_default();
+    match number.parse() {
+        Ok(found) if text == marker_text(found) => OpenError::Format {
+            found,
+            known: FORMAT,
+        },
+        _ => OpenError::DamagedFile {
+            file: marker.to_owned(),
+            what: "it cannot be read",
+        },
     }
 }
 
 fn write_marker(marker: &Path) -> std::io::Result<()> {
     let fresh = marker.with_extension("new");
     let mut file = std::fs::File::create(&fresh)?;
-    file.write_all(FORMAT.as_bytes())?;
+    file.write_all(marker_text(FORMAT).as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&fresh, marker)?;
     std::fs::File::open(marker.parent().unwrap_or(Path::new(".")))?.sync_all()
