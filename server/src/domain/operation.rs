@@ -214,7 +214,7 @@ fn prepare<O: Operation>(input: &[u8]) -> Result<Prepared, Refusal> {
 }
 
 /// An input that was left out is an empty object, so that queries without parameters can be called bare.
-fn read<I: DeserializeOwned>(input: &[u8]) -> Result<I, Refusal> {
+pub(super) fn read<I: DeserializeOwned>(input: &[u8]) -> Result<I, Refusal> {
     let input = if input.is_empty() || input == b"null" {
         b"{}"
     } else {
@@ -242,7 +242,7 @@ fn merge<O: Operation>(input: &O::Input, outputs: &[Bytes]) -> Result<Bytes, Ref
     encode(&merged)
 }
 
-fn encode<T: Serialize>(output: &T) -> Result<Bytes, Refusal> {
+pub(super) fn encode<T: Serialize>(output: &T) -> Result<Bytes, Refusal> {
     let bytes = serde_json::to_vec(output)
         .map_err(|_| error::DAMAGED.refuse("an output does not encode"))?;
     Ok(bytes.into())

@@ -7,16 +7,13 @@ use bytes::Bytes;
 use klokke_protocol::{
     ChannelName, ClientInfo, Codec, Disconnect, DisconnectCode, ErrorCode, ErrorReply,
 };
-use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::mailbox::{ConnectionInfo, Counts, Question, ShardInput, Target};
 use super::publish::{self, Publishing};
 use super::shard::{Shard, goodbye};
 use super::streams::{self, PageWish, Reader};
-use crate::domain::{self, Caller, OperationError};
 use crate::hub::{ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally};
-use crate::people::SubjectId;
 use crate::session::{
     Answer, BacklogWish, Effect, HistoryEffect, PresenceCount, SubscribeEffect, SubscribeFailure,
     Subscribed, Ticket,
@@ -66,6 +63,7 @@ impl Shard {
                 method,
                 data,
             } => self.rpc(key, ticket, &method, data),
+            Effect::StepUp { ticket, data } => self.step_up(key, ticket, data),
             // Nobody is configured to hear these; the session says so to the client.
             Effect::Message { .. } => {}
         }
@@ -347,40 +345,6 @@ impl Shard {
             })
             .collect()
     }
-
-    fn rpc(self: &Rc<Self>, key: ConnKey, ticket: Ticket, method: &str, data: Bytes) {
-        let caller = {
-            let core = self.core.borrow();
-            let person = core
-                .connections
-                .find(key)
-                .and_then(|it| it.person.as_deref());
-            person.map(|person| {
-                let subject: SubjectId = person.subject.clone();
-                Caller::person(subject, person.assurance(), domain::Door::Rpc)
-                    .within(person.scope.clone())
-            })
-        };
-        let Some(caller) = caller else {
-            let denied = ErrorReply::from(ErrorCode::UNAUTHORIZED);
-            return self.answer(key, ticket, Answer::Rpc(Err(denied)));
-        };
-        let (input, idempotency) = without_key(data);
-        let request = domain::Request {
-            operation: method.to_owned(),
-            input,
-            idempotency,
-            caller,
-        };
-        let domain = self.services.domain.clone();
-        let call = async move { domain.call(request).await };
-        self.ask(call, move |shard, outcome| {
-            let outcome = outcome
-                .map(|done| done.output)
-                .map_err(|error| reply_of(&error));
-            shard.answer(key, ticket, Answer::Rpc(outcome));
-        });
-    }
 }
 
 /// Waits for every shard's part.
@@ -406,73 +370,5 @@ fn count_of(tally: &PresenceTally) -> PresenceCount {
     PresenceCount {
         clients: tally.clients(),
         users: tally.users(),
-    }
-}
-
-fn reply_of(error: &OperationError) -> ErrorReply {
-    ErrorReply {
-        code: error.code,
-        message: error.key.to_owned(),
-        temporary: error.temporary,
-    }
-}
-
-/// The name under which an RPC's input carries the caller's key against doing it twice.
-const KEY_FIELD: &str = "idempotency_key";
-
-/// An operation's input without the caller's key, and the key. What is no object, or holds no key,
-/// goes on as it came.
-fn without_key(data: Bytes) -> (Bytes, Option<String>) {
-    #[derive(Deserialize)]
-    struct Keyed {
-        #[serde(default)]
-        idempotency_key: Option<String>,
-    }
-    let mentioned = data
-        .windows(KEY_FIELD.len())
-        .any(|it| it == KEY_FIELD.as_bytes());
-    if !mentioned {
-        return (data, None);
-    }
-    let Ok(Keyed {
-        idempotency_key: Some(key),
-    }) = serde_json::from_slice(&data)
-    else {
-        return (data, None);
-    };
-    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&data);
-    let Ok(mut object) = object else {
-        return (data, None);
-    };
-    object.remove(KEY_FIELD);
-    let input = serde_json::Value::Object(object).to_string();
-    (Bytes::from(input), Some(key))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_is_taken_out_of_an_operations_input() {
-        let rows = [
-            (r#"{"a":1}"#, r#"{"a":1}"#, None),
-            (r#"{"a":1,"idempotency_key":"k"}"#, r#"{"a":1}"#, Some("k")),
-            (
-                r#"{"a":"idempotency_key"}"#,
-                r#"{"a":"idempotency_key"}"#,
-                None,
-            ),
-            (r#"["idempotency_key"]"#, r#"["idempotency_key"]"#, None),
-            ("", "", None),
-        ];
-        for (data, input, key) in rows {
-            let (seen, found) = without_key(Bytes::from(data));
-            assert_eq!(
-                (&*seen, found.as_deref()),
-                (input.as_bytes(), key),
-                "{data}"
-            );
-        }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! A **shard** is one thread with its connections, its hub and its ledgers; what it owns no other
 //! thread touches (`shard`). What happens to it from outside is one closed enum in a bounded queue
-//! (`mailbox`); what its sessions want is carried out in `effects`; commits reach its
-//! subscribers by `delivery`, behind changed rights (`entering`). This room moves; it decides
+//! (`mailbox`); what its sessions want is carried out in `effects`, operations in `calls`; commits reach
+//! its subscribers by `delivery`, behind changed rights (`entering`). This room moves; it decides
 //! nothing: rights are `people`'s, order is `ledger`'s, the protocol is `session`'s.
 //!
 //! Order of calls: [`Prepared::new`]; ledgers made with its spawner and outlet; [`Prepared::start`];
 //! [`Node::serve`]; on SIGTERM [`Node::drain`], then [`Node::stop`], then the store is closed.
 
+mod calls;
 mod connections;
 mod control;
 mod delivery;

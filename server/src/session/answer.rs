@@ -32,6 +32,17 @@ pub enum Answer {
     PresenceStats(Result<PresenceCount, ErrorReply>),
     /// To [`Effect::Rpc`](super::Effect::Rpc).
     Rpc(Result<Bytes, ErrorReply>),
+    /// To [`Effect::StepUp`](super::Effect::StepUp).
+    SteppedUp(Result<SteppedUp, ErrorReply>),
+}
+
+/// A newer login of the same person that raises the session.
+#[derive(Debug, Clone)]
+pub struct SteppedUp {
+    /// What the newer token says.
+    pub token: Arc<ConnectionToken>,
+    /// The operation's output.
+    pub output: Bytes,
 }
 
 /// One domain channel a person may see, and how.

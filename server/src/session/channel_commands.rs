@@ -162,11 +162,11 @@ impl Session {
     }
 
     pub(super) fn on_rpc(&mut self, id: u32, request: RpcRequest) {
-        if request.method == STEP_UP {
-            return self.on_step_up(id, &request.data);
-        }
         if !self.settings.rpc {
             return self.refuse(id, ErrorCode::NOT_AVAILABLE);
+        }
+        if request.method == STEP_UP {
+            return self.on_step_up(id, request.data);
         }
         let ticket = self.wait(id, Task::Rpc);
         self.effect(Effect::Rpc {

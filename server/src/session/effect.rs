@@ -126,6 +126,13 @@ pub enum Effect {
         /// Its input.
         data: Bytes,
     },
+    /// Judge a newer login for this session; answered by [`Answer::SteppedUp`](super::Answer::SteppedUp).
+    StepUp {
+        /// The question.
+        ticket: Ticket,
+        /// The operation's input, which holds the token.
+        data: Bytes,
+    },
     /// A message to the server that wants no answer.
     Message {
         /// The payload.
@@ -154,6 +161,7 @@ impl fmt::Debug for Effect {
             Self::Presence { .. } => "Presence",
             Self::PresenceStats { .. } => "PresenceStats",
             Self::Rpc { .. } => "Rpc",
+            Self::StepUp { .. } => "StepUp",
             Self::Message { .. } => "Message",
         })
     }

@@ -218,7 +218,7 @@ impl Session {
                 self.on_subscribed(id, *joining, outcome, now_ms);
             }
             (Task::Refresh, Answer::Verified(verdict)) => self.on_refreshed(id, verdict, now_ms),
-            (Task::StepUp, Answer::Verified(verdict)) => self.on_stepped_up(id, verdict),
+            (Task::StepUp, Answer::SteppedUp(outcome)) => self.on_stepped_up(id, outcome),
             (Task::SubRefresh(channel), Answer::SubscriptionVerified(verdict)) => {
                 self.on_sub_refreshed(id, &channel, verdict, now_ms);
             }

@@ -30,8 +30,8 @@ mod subscription;
 mod tests;
 
 pub use answer::{
-    Answer, Entitlement, Event, HistoryPage, PresenceCount, ServerSubscription, SubscribeFailure,
-    Subscribed,
+    Answer, Entitlement, Event, HistoryPage, PresenceCount, ServerSubscription, SteppedUp,
+    SubscribeFailure, Subscribed,
 };
 pub use effect::{BacklogWish, Effect, HistoryEffect, Identity, SubscribeEffect, Ticket};
 pub use machine::{Link, PingStyle, Session};

@@ -4,32 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use klokke_protocol::{
-    ChannelName, DisconnectCode, ErrorCode, RefreshRequest, RefreshResult, ReplyResult, RpcResult,
-    SubRefreshRequest, SubRefreshResult,
+    ChannelName, DisconnectCode, ErrorCode, ErrorReply, RefreshRequest, RefreshResult, ReplyResult,
+    RpcResult, SubRefreshRequest, SubRefreshResult,
 };
-use serde::{Deserialize, Serialize};
 
 use super::keepalive::ttl_seconds;
 use super::machine::{Session, Task};
 use super::subscription::{Origin, Subscription};
-use super::{Effect, Identity};
-use crate::auth::{ConnectionToken, SubscriptionToken, TokenError};
-
-/// Input of `session.step_up`.
-#[derive(Deserialize)]
-struct StepUp {
-    /// A connection token of the same person.
-    token: String,
-}
-
-/// Output of `session.step_up`.
-#[derive(Serialize)]
-struct SteppedUp {
-    /// The assurance level the session has now.
-    level: u8,
-    /// When the person authenticated, Unix milliseconds.
-    authenticated_ms: Option<u64>,
-}
+use super::{Effect, Identity, SteppedUp};
+use crate::auth::{ConnectionToken, SubscriptionToken, TokenError, UnixMillis};
 
 impl Session {
     pub(super) fn on_refresh(&mut self, id: u32, request: RefreshRequest) {
@@ -85,69 +68,66 @@ impl Session {
                 .all(|it| token.subscriptions.contains_key(it.channel.as_str()))
     }
 
-    /// Takes over what a newer token says of the person. A level once reached is not given up for a token
-    /// that says less; it lapses by its age.
+    /// Takes over what a renewed token says of the person. A level once reached is not given up for a token
+    /// that says less; it lapses by its age, so among strong logins the newer one counts.
     fn adopt(&mut self, token: &ConnectionToken) {
         let old = &*self.identity;
-        let rises = token.level > old.level
-            || (token.level == old.level && token.authenticated_at > old.authenticated_ms);
+        let rises = strength(token.level, token.authenticated_at)
+            > strength(old.level, old.authenticated_ms);
         let profiles_differ = *token.profiles != *old.profiles;
-        let info = token.info.clone().unwrap_or_else(|| old.info.clone());
-        if !rises && !profiles_differ && info == old.info {
-            return;
+        let info_differs = token.info.as_ref().is_some_and(|info| *info != old.info);
+        if rises || profiles_differ || info_differs {
+            let (level, authenticated_ms) = if rises {
+                (token.level, token.authenticated_at)
+            } else {
+                (old.level, old.authenticated_ms)
+            };
+            self.become_known_as(token, level, authenticated_ms);
+            if rises || profiles_differ {
+                self.reassess();
+            }
         }
-        let (level, authenticated_ms) = if rises {
-            (token.level, token.authenticated_at)
-        } else {
-            (old.level, old.authenticated_ms)
-        };
+    }
+
+    fn become_known_as(
+        &mut self,
+        token: &ConnectionToken,
+        level: u8,
+        authenticated_ms: Option<UnixMillis>,
+    ) {
+        let old = &*self.identity;
         self.identity = Arc::new(Identity {
             subject: old.subject.clone(),
             client: old.client.clone(),
-            info,
+            info: token.info.clone().unwrap_or_else(|| old.info.clone()),
             profiles: token.profiles.clone().into(),
             level,
             authenticated_ms,
         });
-        if self.settings.domain && (rises || profiles_differ) {
+    }
+
+    fn reassess(&mut self) {
+        if self.settings.domain {
             let identity = Arc::clone(&self.identity);
             self.effect(Effect::Reassess { identity });
         }
     }
 
-    pub(super) fn on_step_up(&mut self, id: u32, data: &[u8]) {
-        let Ok(input) = serde_json::from_slice::<StepUp>(data) else {
-            return self.refuse(id, ErrorCode::BAD_REQUEST);
-        };
+    pub(super) fn on_step_up(&mut self, id: u32, data: Bytes) {
         let ticket = self.wait(id, Task::StepUp);
-        let token = input.token.into();
-        self.effect(Effect::Verify { ticket, token });
+        self.effect(Effect::StepUp { ticket, data });
     }
 
-    pub(super) fn on_stepped_up(
-        &mut self,
-        id: u32,
-        verdict: Result<Arc<ConnectionToken>, TokenError>,
-    ) {
-        let token = match verdict {
-            Ok(token) if *token.subject == *self.identity.subject => token,
-            Ok(_) => return self.refuse(id, ErrorCode::PERMISSION_DENIED),
-            Err(TokenError::Expired) => return self.refuse(id, ErrorCode::TOKEN_EXPIRED),
-            Err(TokenError::Unavailable) => return self.refuse(id, ErrorCode::INTERNAL),
-            Err(_) => return self.refuse(id, ErrorCode::UNAUTHORIZED),
+    /// The newer login was judged; one that holds is what the session is from now on.
+    pub(super) fn on_stepped_up(&mut self, id: u32, outcome: Result<SteppedUp, ErrorReply>) {
+        let SteppedUp { token, output } = match outcome {
+            Ok(raised) => raised,
+            Err(error) => return self.refuse(id, error),
         };
-        self.adopt(&token);
-        let output = SteppedUp {
-            level: self.identity.level,
-            authenticated_ms: self.identity.authenticated_ms,
-        };
-        match serde_json::to_vec(&output) {
-            Ok(json) => {
-                let data = Bytes::from(json);
-                self.reply(id, ReplyResult::Rpc(RpcResult { data }));
-            }
-            Err(_) => self.refuse(id, ErrorCode::INTERNAL),
-        }
+        self.become_known_as(&token, token.level, token.authenticated_at);
+        // Before the reply: who reads that content shows in full from now on must find it so.
+        self.reassess();
+        self.reply(id, ReplyResult::Rpc(RpcResult { data: output }));
     }
 
     pub(super) fn on_sub_refresh(&mut self, id: u32, request: SubRefreshRequest) {
@@ -200,4 +180,12 @@ impl Session {
         };
         self.reply(id, ReplyResult::SubRefresh(result));
     }
+}
+
+/// Lowest level (`loa`) that opens sensitive content while it is fresh.
+const STRONG_LEVEL: u8 = 3;
+
+/// Orders logins by what they open and for how long.
+fn strength(level: u8, authenticated_ms: Option<UnixMillis>) -> (bool, Option<UnixMillis>, u8) {
+    (level >= STRONG_LEVEL, authenticated_ms, level)
 }

@@ -212,7 +212,8 @@ fn ticket_of(effect: &Effect) -> Option<Ticket> {
         | Effect::Publish { ticket, .. }
         | Effect::Presence { ticket, .. }
         | Effect::PresenceStats { ticket, .. }
-        | Effect::Rpc { ticket, .. } => Some(*ticket),
+        | Effect::Rpc { ticket, .. }
+        | Effect::StepUp { ticket, .. } => Some(*ticket),
         Effect::Subscribe(effect) => Some(effect.ticket),
         Effect::History(effect) => Some(effect.ticket),
         _ => None,

@@ -1,17 +1,18 @@
 //! `session.step_up`: show a newer, stronger login to an open session, without connecting anew.
 //!
-//! The connection is what changes, not a ledger, so the driver of sessions does it: it verifies the token, checks that it is of the
-//! same subject, newer and of level substantial or higher, raises the session's assurance, computes its entitlements anew
-//! and answers with [`Output`]; or it refuses with `error.step_up_refused`. Over REST every call carries its own token,
-//! so there is no REST door.
+//! The connection is what changes, not a ledger, so the driver of sessions does it: it verifies the token, sees that it is
+//! of the same subject, asks [`StepUp::raise`] whether it raises the session, and has the session's entitlements computed
+//! anew. Over REST every call carries its own token, so there is no REST door.
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::error;
+use crate::domain::operation::{encode, read};
 use crate::domain::{Context, Declaration, Kind, Operation, Target};
 use crate::ledger::Refusal;
-use crate::people::{AssuranceLevel, ProfileId};
+use crate::people::{Assurance, AssuranceLevel, ProfileId};
 
 /// See the file.
 pub struct StepUp;
@@ -23,6 +24,33 @@ pub struct Input {
     /// The newer token.
     #[schemars(length(min = 1, max = 8192))]
     pub token: String,
+}
+
+impl StepUp {
+    /// The token in a call's input.
+    ///
+    /// # Errors
+    /// When the input does not fit its schema.
+    pub fn token(input: &[u8]) -> Result<String, Refusal> {
+        read(input).map(|Input { token }| token)
+    }
+
+    /// What a newer login makes of a session, as the operation's output.
+    ///
+    /// # Errors
+    /// `step_up_refused` when it shows nothing in full, or is no newer than what the session has.
+    pub fn raise(present: Assurance, newer: Assurance, now_ms: u64) -> Result<Bytes, Refusal> {
+        // A login that is as old as the session's own counts when it is stronger: it was the same sign-in.
+        let is_newer = newer.authenticated_ms > present.authenticated_ms
+            || (newer.authenticated_ms == present.authenticated_ms && newer.level > present.level);
+        if !is_newer || !newer.is_fresh(now_ms) {
+            return Err(error::STEP_UP_REFUSED.refuse(""));
+        }
+        encode(&Output {
+            level: newer.level,
+            full_until_ms: newer.full_until_ms(),
+        })
+    }
 }
 
 /// What `session.step_up` gives.

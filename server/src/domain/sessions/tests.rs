@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use super::{StepUp, StepUpOutput};
 use crate::domain::testing::{World, g, p};
 use crate::ledger::testing::run_local;
+use crate::people::{Assurance, AssuranceLevel, STEP_UP_MS};
 
 /// What a phone's first screen may weigh: it comes in one round trip on a poor line.
 const FIRST_SCREEN_BYTES_MAX: usize = 16 * 1024;
@@ -75,6 +77,47 @@ fn stepping_up_is_the_connections_affair() {
             .await;
         assert_eq!(refused, "error.needs_connection");
     });
+}
+
+#[test]
+fn only_a_newer_login_that_opens_something_steps_a_session_up() {
+    use AssuranceLevel::{High, Low, Substantial};
+    let now = 100 * STEP_UP_MS;
+    let at = |level, authenticated_ms| Assurance {
+        level,
+        authenticated_ms,
+    };
+    let lapsed = now - STEP_UP_MS;
+    let rows = [
+        // Present, newer, and whether it raises.
+        (at(Low, 0), at(Substantial, now), true),
+        (at(Low, now), at(Substantial, now), true),
+        (at(Substantial, lapsed), at(Substantial, lapsed + 1), true),
+        (at(High, lapsed), at(Substantial, now), true),
+        (at(Low, 0), at(Low, now), false),
+        (at(Low, 0), at(Substantial, 0), false),
+        (at(Low, 0), at(High, lapsed), false),
+        (at(Low, now), at(Substantial, now - 1), false),
+        (at(Substantial, now), at(Substantial, now), false),
+        (at(High, now), at(Substantial, now), false),
+    ];
+    for (present, newer, raises) in rows {
+        let outcome = StepUp::raise(present, newer, now);
+        match outcome {
+            Ok(output) => {
+                let output: StepUpOutput = serde_json::from_slice(&output).expect("an output");
+                assert!(
+                    raises && output.level == newer.level,
+                    "{present:?} {newer:?}"
+                );
+                assert!(output.full_until_ms > now, "{present:?} {newer:?}");
+            }
+            Err(refused) => {
+                assert!(!raises, "{present:?} {newer:?}");
+                assert_eq!(refused.key, "error.step_up_refused");
+            }
+        }
+    }
 }
 
 #[test]

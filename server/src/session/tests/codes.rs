@@ -167,10 +167,6 @@ fn commands_that_are_refused_get_their_documented_error() {
             r#"{"id":2,"sub_refresh":{"channel":"c","token":"t"}}"#.to_owned(),
             ErrorCode::PERMISSION_DENIED,
         ),
-        (
-            r#"{"id":2,"rpc":{"method":"session.step_up","data":1}}"#.to_owned(),
-            ErrorCode::BAD_REQUEST,
-        ),
     ];
     for (frame, code) in rows {
         assert_eq!(replies(settings(), &frame), error(2, code), "{frame}");

@@ -463,27 +463,42 @@ fn back_ends_do_not_end_what_rights_give() {
 #[test]
 fn stepping_up_raises_the_level_and_asks_for_new_entitlements() {
     let mut bench = person(Vec::new());
-    bench.send(r#"{"id":2,"rpc":{"method":"session.step_up","data":{"token":"t"}}}"#);
-    let higher = ConnectionToken {
+    let ask = |id: u32| {
+        format!(r#"{{"id":{id},"rpc":{{"method":"session.step_up","data":{{"token":"t"}}}}}}"#)
+    };
+    bench.send(&ask(2));
+    assert!(
+        matches!(bench.asked.last(), Some(Effect::StepUp { data, .. }) if &**data == br#"{"token":"t"}"#),
+        "the driver judges"
+    );
+    let token = Arc::new(ConnectionToken {
         level: 3,
         authenticated_at: Some(START),
         ..user("u")
-    };
-    bench.answer(Answer::Verified(Ok(Arc::new(higher))));
+    });
+    let output = Bytes::from_static(br#"{"level":"substantial"}"#);
+    bench.answer(Answer::SteppedUp(Ok(SteppedUp { token, output })));
     assert_eq!(
         bench.said(),
-        r#"{"id":2,"rpc":{"data":{"level":3,"authenticated_ms":1000000}}}"#
+        r#"{"id":2,"rpc":{"data":{"level":"substantial"}}}"#
     );
     assert!(
-        matches!(bench.asked.last(), Some(Effect::Reassess { identity }) if identity.level == 3)
+        matches!(bench.asked.last(), Some(Effect::Reassess { identity }) if identity.level == 3 && identity.authenticated_ms == Some(START))
     );
 
-    bench.send(r#"{"id":3,"rpc":{"method":"session.step_up","data":{"token":"t"}}}"#);
-    bench.answer(Answer::Verified(Ok(Arc::new(user("v")))));
+    bench.asked.clear();
+    bench.send(&ask(3));
+    let refused = ErrorReply {
+        code: 1013,
+        message: "error.step_up_refused".to_owned(),
+        temporary: false,
+    };
+    bench.answer(Answer::SteppedUp(Err(refused)));
     assert_eq!(
         bench.said(),
-        r#"{"id":3,"error":{"code":103,"message":"permission denied"}}"#
+        r#"{"id":3,"error":{"code":1013,"message":"error.step_up_refused"}}"#
     );
+    assert_eq!(bench.session.identity().level, 3, "nothing is taken away");
 
     bench.asked.clear();
     bench.send(r#"{"id":4,"refresh":{"token":"t"}}"#);

@@ -85,6 +85,11 @@ fn answer(effect: &Effect, choice: u8) -> Option<Answer> {
         Effect::Rpc { .. } if is_good => Answer::Rpc(Ok(Bytes::from_static(b"1"))),
         // Not what was asked: the driver's mistake must not break the session.
         Effect::Rpc { .. } => Answer::Published(Ok(())),
+        Effect::StepUp { .. } if is_good => Answer::SteppedUp(Ok(SteppedUp {
+            token: Arc::new(user("u")),
+            output: Bytes::from_static(b"1"),
+        })),
+        Effect::StepUp { .. } => Answer::SteppedUp(Err(error())),
         _ => return None,
     })
 }
