@@ -93,7 +93,9 @@ impl Session {
             || (token.level == old.level && token.authenticated_at > old.authenticated_ms);
         let profiles_differ = *token.profiles != *old.profiles;
         let info = token.info.clone().unwrap_or_else(|| old.info.clone());
-        if !rises && !profiles_differ && info == old.info {
+        let is_same =
+            token.id.as_deref() == old.token.as_deref() && token.issued_at == old.issued_ms;
+        if !rises && !profiles_differ && info == old.info && is_same {
             return;
         }
         let (level, authenticated_ms) = if rises {
@@ -108,6 +110,8 @@ impl Session {
             profiles: token.profiles.clone().into(),
             level,
             authenticated_ms,
+            token: token.id.as_deref().map(Into::into),
+            issued_ms: token.issued_at,
         });
         if self.settings.domain && (rises || profiles_differ) {
             let identity = Arc::clone(&self.identity);
