@@ -159,7 +159,9 @@ impl Shard {
             Err(answer) => {
                 return match answer.downcast::<Option<Tops>>() {
                     Ok(tops) => tops.iter().for_each(|tops| self.compare_positions(tops)),
-                    Err(_) => tracing::error!("a ledger's answer is of no kind this shard asks for"),
+                    Err(_) => {
+                        tracing::error!("a ledger's answer is of no kind this shard asks for")
+                    }
                 };
             }
         };

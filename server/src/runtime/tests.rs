@@ -21,9 +21,7 @@ use super::*;
 use crate::auth::mint::{Claims, SigningKey};
 use crate::auth::{ClaimRules, JwtVerifier, KeyMaterial, KeyRing, VerificationKey};
 use crate::domain::OutboxDoor;
-use crate::ledger::{
-    Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, SystemClock,
-};
+use crate::ledger::{Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, SystemClock};
 use crate::people::{Change, Roster};
 use crate::session::{ChannelOptions, ChannelRules, Namespaces};
 use crate::store::memory::MemoryStore;
