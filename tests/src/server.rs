@@ -114,13 +114,21 @@ impl Server {
     /// # Errors
     /// When it was not running or does not end in time.
     pub fn terminate(&mut self) -> Result<ExitStatus> {
+        self.last_words().map(|(status, _)| status)
+    }
+
+    /// As [`Server::terminate`], with everything it said on standard error.
+    ///
+    /// # Errors
+    /// When it was not running or does not end in time.
+    pub fn last_words(&mut self) -> Result<(ExitStatus, String)> {
         let mut running = self.running.take().context("the server is not running")?;
         let pid = running.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
         let begun = Instant::now();
         loop {
             if let Some(status) = running.child.try_wait()? {
-                return Ok(status);
+                return Ok((status, running.log()));
             }
             if begun.elapsed() > STOP_MAX {
                 bail!("it did not stop; it said:\n{}", running.log());

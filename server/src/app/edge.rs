@@ -1,30 +1,37 @@
 //! The running node as the HTTP edge sees it: adapters between two rooms that do not know each other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, Disconnect, ErrorReply, Position, Unsubscribe};
 
-use crate::http::api::{ConnectionInfo, Failure, NodeInfo, Outgoing, Range, Realtime, Who};
+use crate::auth::jwks::KeySet;
+use crate::http::api::{
+    ConnectionInfo, Failure, NodeInfo, NodeMetrics, NodeProcess, Outgoing, Range, Realtime, Who,
+};
 use crate::http::health::{Ailment, Vitals};
-use crate::runtime::{Control, Publishing, Target};
+use crate::runtime::{Control, Listing, Publishing, Target};
 use crate::session::{HistoryPage, PresenceCount, RESERVED, ServerSubscription};
 use crate::store::Store;
+use crate::telemetry::{ProcessFigures, Telemetry};
 
 /// The node behind the server API.
 pub(super) struct RunningNode {
     control: Control,
+    telemetry: Telemetry,
     uid: String,
     name: String,
     since: Instant,
 }
 
 impl RunningNode {
-    pub(super) fn new(control: Control, uid: String, name: String) -> Self {
+    pub(super) fn new(control: Control, telemetry: Telemetry, uid: String, name: String) -> Self {
         Self {
             control,
+            telemetry,
             uid,
             name,
             since: Instant::now(),
@@ -83,8 +90,8 @@ impl Realtime for RunningNode {
     async fn subscribe(&self, who: Who, subscription: ServerSubscription) -> Result<(), Failure> {
         self.control
             .subscribe(target(who, Vec::new()), subscription)
-            .await;
-        Ok(())
+            .await
+            .map_err(failure)
     }
 
     async fn unsubscribe(
@@ -131,12 +138,21 @@ impl Realtime for RunningNode {
         Ok(generic.map(|(name, count)| (name, number(count))).collect())
     }
 
-    async fn connections(&self, user: Option<String>) -> Result<Vec<ConnectionInfo>, Failure> {
-        let target = Target {
-            user: user.unwrap_or_default(),
-            ..Target::default()
+    async fn connections(
+        &self,
+        user: Option<String>,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ConnectionInfo>, Failure> {
+        let listing = Listing {
+            target: Target {
+                user: user.unwrap_or_default(),
+                ..Target::default()
+            },
+            after: after.to_owned(),
+            limit,
         };
-        let open = self.control.connections(&target).await.map_err(failure)?;
+        let open = self.control.connections(&listing).await.map_err(failure)?;
         let shown = open.into_iter().map(|it| ConnectionInfo {
             client: it.client,
             user: it.user,
@@ -149,6 +165,9 @@ impl Realtime for RunningNode {
 
     async fn nodes(&self) -> Result<Vec<NodeInfo>, Failure> {
         let counts = self.control.counts().await.map_err(failure)?;
+        let process = ProcessFigures::now();
+        let interval = self.since.elapsed().as_secs_f64();
+        let totals = self.telemetry.totals().into_iter();
         Ok(vec![NodeInfo {
             uid: self.uid.clone(),
             name: self.name.clone(),
@@ -158,6 +177,14 @@ impl Realtime for RunningNode {
             num_channels: number(counts.channels),
             num_subs: number(counts.subscriptions),
             uptime: self.since.elapsed().as_secs(),
+            metrics: NodeMetrics {
+                interval,
+                items: totals.map(|(name, sum)| (name.to_owned(), sum)).collect(),
+            },
+            process: NodeProcess {
+                cpu: 100.0 * process.cpu_seconds / interval.max(1.0),
+                rss: process.resident_bytes,
+            },
         }])
     }
 }
@@ -181,13 +208,11 @@ fn number(count: usize) -> u32 {
 
 /// Whether the node is well.
 pub(super) struct NodeVitals {
-    store: Arc<dyn Store>,
-}
-
-impl NodeVitals {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
-    }
+    pub(super) store: Arc<dyn Store>,
+    /// Set when the node begins to stop.
+    pub(super) stopping: Arc<AtomicBool>,
+    /// Keys of identity providers.
+    pub(super) key_sets: Vec<Arc<KeySet>>,
 }
 
 impl Vitals for NodeVitals {
@@ -213,6 +238,46 @@ impl Vitals for NodeVitals {
                 serving: false,
             });
         }
+        if self.stopping.load(Ordering::Relaxed) {
+            ailments.push(Ailment {
+                part: "drain",
+                reason: "the node stops: who is connected is sent to another one soon".to_owned(),
+                serving: false,
+            });
+        }
+        // Every node has the same provider: to take them all away would help nobody.
+        let key_sets = self.key_sets.iter().filter_map(|set| set.ailing());
+        ailments.extend(key_sets.map(|what| Ailment {
+            part: "keys",
+            reason: what.to_owned(),
+            serving: true,
+        }));
         ailments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::jwks::KeySetSource;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn what_ails_a_node_is_told() {
+        let missing = KeySetSource::File("/no/such/file".into());
+        let vitals = NodeVitals {
+            store: Arc::new(MemoryStore::new()),
+            stopping: Arc::default(),
+            key_sets: vec![Arc::new(KeySet::new(missing))],
+        };
+        let parts = || {
+            let found = vitals.ailments().into_iter();
+            found.map(|it| (it.part, it.serving)).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(), [], "nothing was fetched yet");
+        assert!(vitals.key_sets[0].fetch().await.is_err());
+        assert_eq!(parts(), [("keys", true)]);
+        vitals.stopping.store(true, Ordering::Relaxed);
+        assert_eq!(parts(), [("drain", false), ("keys", true)]);
     }
 }

@@ -2,23 +2,27 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use klokke_protocol::DisconnectCode;
 use tokio::task::JoinHandle;
 
 use super::edge::{NodeVitals, RunningNode};
 use super::{cli, offline, settings};
+use crate::auth::Revocations;
 use crate::config::{self, Config};
 use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
 use crate::http::api::Access;
 use crate::ledger::{Clock, IDLE_UNLOAD, LedgerId, Ledgers, Setup, SystemClock, retention};
-use crate::runtime::{Node, Prepared, Services};
+use crate::runtime::{Control, Node, Prepared, Services};
+use crate::session::Identity;
 use crate::store::Store;
 use crate::telemetry::{Telemetry, logs};
-use crate::transport::admission::Admission;
 use crate::transport::listener::Listener;
 use crate::transport::tls::{Certificate, CertificateFiles};
 
@@ -30,6 +34,9 @@ const DUE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the file of revoked tokens is looked at.
 const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Pause before outboxes are looked through again, when that failed.
+const RESUME_PAUSE: Duration = Duration::from_secs(5);
 
 /// Ledgers listed at once.
 const PAGE: usize = 256;
@@ -82,6 +89,8 @@ pub(super) struct Server {
     node: Node,
     store: Arc<dyn Store>,
     tasks: Vec<JoinHandle<()>>,
+    /// Set when it begins to stop, for `/health`.
+    stopping: Arc<AtomicBool>,
     /// Where it listens.
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -107,8 +116,8 @@ pub(super) fn start(
     let domain = Domain::new(ledgers, Arc::clone(&clock));
     let verification = settings::verification(config)?;
     let mut services = Services {
-        tokens: Arc::clone(&verification.verifier) as _,
-        subscription_tokens: settings::subscription_verifier(config, &verification)?,
+        tokens: Arc::clone(&verification.connections) as _,
+        subscription_tokens: Arc::clone(&verification.subscriptions) as _,
         domain: domain.clone(),
         session: Arc::new(settings::session(config, &node_id)?),
         transport: Arc::new(settings::sockets(config)?),
@@ -116,13 +125,24 @@ pub(super) fn start(
         telemetry: telemetry.clone(),
         clock: Arc::clone(&clock),
     };
-    let realtime = RunningNode::new(prepared.control(&services), node_id, node_name(config));
+    let control = prepared.control(&services);
+    let realtime = RunningNode::new(
+        control.clone(),
+        telemetry.clone(),
+        node_id,
+        node_name(config),
+    );
+    let stopping = Arc::new(AtomicBool::new(false));
     let origins = settings::origins(config)?;
     let edge = crate::http::router(crate::http::Parts {
         domain: domain.clone(),
-        verifier: Arc::clone(&verification.verifier) as _,
+        verifier: Arc::clone(&verification.connections) as _,
         realtime: Arc::new(realtime),
-        vitals: Arc::new(NodeVitals::new(Arc::clone(&store))),
+        vitals: Arc::new(NodeVitals {
+            store: Arc::clone(&store),
+            stopping: Arc::clone(&stopping),
+            key_sets: verification.key_sets.clone(),
+        }),
         clock: Arc::clone(&clock),
         telemetry,
         api: access(config),
@@ -139,16 +159,17 @@ pub(super) fn start(
         Some(more) => more.fallback_service(edge),
         None => edge,
     };
-    let admission = Admission::new(settings::admission(config));
+    let admission = settings::admission(config);
     let mut node = prepared
         .start(&services, admission)
         .context("cannot start the shards")?;
     let addresses = listen(config, &mut node)?;
-    let tasks = background(config, &domain, verification);
+    let tasks = background(config, &domain, verification, control)?;
     Ok(Server {
         node,
         store,
         tasks,
+        stopping,
         addresses,
     })
 }
@@ -156,6 +177,8 @@ pub(super) fn start(
 impl Server {
     /// Sends connections away, lets ledgers finish, and closes the store.
     pub(super) async fn stop(self, config: &Config) -> Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        tokio::time::sleep(config.drain.notice.get()).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         let drain = self.node.drain(config.drain.spread.get());
         if tokio::time::timeout(config.drain.timeout.get(), drain)
@@ -227,36 +250,72 @@ fn background(
     config: &Config,
     domain: &Domain,
     verification: settings::Verification,
-) -> Vec<JoinHandle<()>> {
-    let rules = settings::retention(config);
+    control: Control,
+) -> Result<Vec<JoinHandle<()>>> {
+    let rules = settings::retention(config)?;
     let mut tasks = vec![
         tokio::spawn(retain(domain.ledgers().clone(), rules)),
         tokio::spawn(publish_due(domain.clone())),
+        tokio::spawn(resume_outboxes(domain.ledgers().clone())),
     ];
-    if let Some(key_set) = verification.key_set {
+    for key_set in verification.key_sets {
         tasks.push(tokio::spawn(async move { key_set.keep_fresh().await }));
     }
     if let Some(file) = config.token.revocations_file.clone() {
-        tasks.push(tokio::spawn(async move {
-            let mut known = String::new();
-            let mut tick = tokio::time::interval(REVOCATIONS_INTERVAL);
-            loop {
-                tick.tick().await;
-                match tokio::fs::read_to_string(&file).await {
-                    Ok(text) if text != known => {
-                        let now = SystemClock.now_ms();
-                        if let Err(error) = verification.revocations.load(&text, now) {
-                            tracing::error!(%error, "revocations are not as written in the file");
-                        }
-                        known = text;
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, "cannot read the file of revocations"),
-                }
-            }
-        }));
+        let revocations = verification.revocations;
+        tasks.push(tokio::spawn(keep_revocations(file, revocations, control)));
     }
-    tasks
+    Ok(tasks)
+}
+
+/// Follows the file of revocations. Who has an open connection by a token that is revoked now is closed.
+async fn keep_revocations(file: PathBuf, revocations: Arc<Revocations>, control: Control) {
+    let mut known = String::new();
+    let mut tick = tokio::time::interval(REVOCATIONS_INTERVAL);
+    loop {
+        tick.tick().await;
+        match tokio::fs::read_to_string(&file).await {
+            Ok(text) if text != known => {
+                match revocations.load(&text, SystemClock.now_ms()) {
+                    Ok(count) => {
+                        tracing::info!(count, "revocations loaded");
+                        let revocations = Arc::clone(&revocations);
+                        control
+                            .judge(Arc::new(move |who| judged(&revocations, who)))
+                            .await;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "revocations are not as written in the file");
+                    }
+                }
+                known = text;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "cannot read the file of revocations"),
+        }
+    }
+}
+
+/// How a session is to be closed by what is revoked now; `None` lets it go on.
+fn judged(revocations: &Revocations, who: &Identity) -> Option<DisconnectCode> {
+    let is_over = revocations.covers(who.token.as_deref(), &who.subject, who.issued_ms);
+    is_over.then_some(DisconnectCode::INVALID_TOKEN)
+}
+
+/// Delivers what waited in outboxes when the server was last stopped or killed.
+async fn resume_outboxes(ledgers: Ledgers<crate::people::Roster>) {
+    loop {
+        match ledgers.resume_outboxes().await {
+            Ok(0) => return,
+            Ok(ledgers) => {
+                return tracing::info!(ledgers, "outboxes of the last run are delivered");
+            }
+            Err(error) => {
+                tracing::error!(%error, "outboxes of the last run are not delivered yet");
+                tokio::time::sleep(RESUME_PAUSE).await;
+            }
+        }
+    }
 }
 
 async fn retain(ledgers: Ledgers<crate::people::Roster>, rules: retention::Rules) {
@@ -317,5 +376,52 @@ async fn publish_due_in(domain: &Domain, ledger: &LedgerId) {
         if !more {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ledger::OutboxItem;
+    use crate::store::conformance::Chain;
+    use crate::store::memory::MemoryStore;
+
+    /// A server on a store, without a port that anybody knows.
+    fn started(store: &Arc<dyn Store>) -> (Config, Server) {
+        let text = "[listen]\naddress = \"127.0.0.1:0\"\n[client]\ninsecure = true\n[drain]\nspread = \"0s\"\n";
+        let config = Config::parse(text).expect("a good file");
+        let server = start(&config, Arc::clone(store), Telemetry::new(), None);
+        (config, server.expect("started"))
+    }
+
+    #[tokio::test]
+    async fn what_waited_in_an_outbox_is_delivered_after_a_restart() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        // Of a server that was killed between commit and delivery: no actor ever saw it.
+        let mut chain = Chain::new("M101");
+        let batch = chain.batch(|_, commit| {
+            commit.outbox = vec![OutboxItem {
+                to: LedgerId::parse("G10001").expect("a ledger"),
+                operation: "unit.inherit_block".into(),
+                input: Bytes::from_static(b"{}"),
+            }];
+        });
+        store.commit(batch).await.expect("committed");
+        let (config, server) = started(&store);
+        let delivered = async {
+            while !store
+                .outbox_pending(None, None, 1)
+                .await
+                .expect("read")
+                .is_empty()
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), delivered).await;
+        waited.expect("delivered without anybody's call");
+        server.stop(&config).await.expect("stopped");
     }
 }

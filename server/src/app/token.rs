@@ -13,10 +13,15 @@ use crate::ledger::{Clock as _, SystemClock};
 pub(super) fn run(arguments: &Token) -> Result<ExitCode> {
     let given = &arguments.settings;
     let config = settings::read(given.config.as_deref(), &given.set)?;
-    let secret = config.token.hmac_secret_key.expose();
+    let own = &config.subscription_token;
+    let (section, secret) = if arguments.channel.is_some() && own.enabled {
+        ("client.subscription_token", own.hmac_secret_key.expose())
+    } else {
+        ("client.token", config.token.hmac_secret_key.expose())
+    };
     ensure!(
         !secret.is_empty(),
-        "client.token.hmac_secret_key is not set: tokens for other keys are made by whoever holds the private key"
+        "{section}.hmac_secret_key is not set: tokens for other keys are made by whoever holds the private key"
     );
     let claims = Claims {
         channel: arguments.channel.clone(),

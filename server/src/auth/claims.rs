@@ -147,6 +147,9 @@ pub(super) struct RawClaims {
     profiles: Option<Vec<String>>,
     loa: Option<LevelClaim>,
     auth_time: Option<f64>,
+    /// Nobody can have authenticated later than this.
+    #[serde(skip)]
+    latest: Option<UnixMillis>,
 }
 
 #[derive(Deserialize)]
@@ -170,6 +173,14 @@ impl RawClaims {
             claims.sub = Some(serde_json::from_str(value.get()).map_err(|_| Flaw::Claims)?);
         }
         Ok(claims)
+    }
+
+    /// Read at `now` by a clock that may be `leeway` behind the issuer's. Nobody authenticated later than that,
+    /// nor later than the token was issued: a time that lies ahead would open sensitive content for ever.
+    pub(super) fn read_at(&mut self, now: UnixMillis, leeway: UnixMillis) -> Result<(), Flaw> {
+        let issued = time(self.iat)?.unwrap_or(UnixMillis::MAX);
+        self.latest = Some(now.min(issued).saturating_add(leeway));
+        Ok(())
     }
 
     pub(super) fn validity(&mut self) -> Result<Validity, Flaw> {
@@ -223,7 +234,8 @@ impl RawClaims {
             meta: self.meta.map(raw_bytes),
             profiles,
             level: self.loa.map_or(Ok(0), level)?,
-            authenticated_at: time(self.auth_time)?,
+            authenticated_at: time(self.auth_time)?
+                .map(|at| at.min(self.latest.unwrap_or(UnixMillis::MAX))),
         })
     }
 

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -77,6 +77,8 @@ pub struct KeySet {
     ring: ArcSwap<KeyRing>,
     generation: AtomicU64,
     last: Mutex<Option<(Instant, Freshness)>>,
+    /// Whether the last fetch failed.
+    failed: AtomicBool,
 }
 
 impl KeySet {
@@ -88,6 +90,7 @@ impl KeySet {
             ring: ArcSwap::from_pointee(KeyRing::default()),
             generation: AtomicU64::new(0),
             last: Mutex::new(None),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -99,6 +102,19 @@ impl KeySet {
     /// Grows with every change of keys.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// What is wrong with it, if anything.
+    #[must_use]
+    pub fn ailing(&self) -> Option<&'static str> {
+        if !self.failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(if self.generation() == 0 {
+            "the keys of the identity provider were not to be had yet: tokens that need them are refused for now"
+        } else {
+            "the keys of the identity provider cannot be renewed: tokens are judged by those of the last time"
+        })
     }
 
     /// Fetches now.
@@ -144,6 +160,12 @@ impl KeySet {
         &self,
         last: &mut Option<(Instant, Freshness)>,
     ) -> Result<(), FetchError> {
+        let outcome = self.try_fetch(last).await;
+        self.failed.store(outcome.is_err(), Ordering::Relaxed);
+        outcome
+    }
+
+    async fn try_fetch(&self, last: &mut Option<(Instant, Freshness)>) -> Result<(), FetchError> {
         // Noted before the fetch, so that a caller who gives up half way still counts.
         *last = Some((Instant::now(), Freshness::Stale));
         let body = match &self.source {

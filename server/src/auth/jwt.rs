@@ -172,6 +172,7 @@ impl JwtVerifier {
         let valid_until = self.signature(&unverified, now).await?;
         let user_claim = self.rules.user_claim.as_deref();
         let mut raw = RawClaims::parse(&unverified.claims_json()?, user_claim)?;
+        raw.read_at(now, self.rules.leeway_ms)?;
         let judged = Arc::new(Judged {
             validity: raw.validity()?,
             claims: Arc::new(read(raw)?),

@@ -52,12 +52,19 @@ pub enum RevocationError {
 /// The list.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    lists: RwLock<Lists>,
+    lists: RwLock<Both>,
     /// Lets the usual case, nobody revoked, cost one load.
     any: AtomicBool,
 }
 
-#[derive(Debug, Default, Clone)]
+/// What stands in the file now, and what was added since the start.
+#[derive(Debug, Default)]
+struct Both {
+    of_file: Lists,
+    added: Lists,
+}
+
+#[derive(Debug, Default)]
 struct Lists {
     tokens: HashMap<String, UnixMillis>,
     subjects: HashMap<String, UnixMillis>,
@@ -90,42 +97,50 @@ impl Lists {
     }
 }
 
+impl Lists {
+    fn cover(&self, id: Option<&str>, subject: &str, issued_at: Option<UnixMillis>) -> bool {
+        let is_before = |moment: &UnixMillis| issued_at.is_none_or(|issued| issued < *moment);
+        id.is_some_and(|id| self.tokens.contains_key(id))
+            || self.subjects.get(subject).is_some_and(is_before)
+    }
+}
+
 impl Revocations {
-    /// Adds one.
+    /// Adds one, for as long as the server runs.
     ///
     /// # Errors
     /// [`RevocationError::Full`].
     pub fn add(&self, revocation: Revocation, now: UnixMillis) -> Result<(), RevocationError> {
-        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
-        lists.add(revocation, now)?;
-        self.any.store(true, Ordering::Release);
-        Ok(())
+        self.change(|lists| lists.added.add(revocation, now))
     }
 
-    /// Adds all of a file's lines, or none. Empty lines are skipped.
+    /// Takes a file's lines in place of those of the last one: a line that is gone is revoked no more. All or
+    /// none. Empty lines are skipped.
     ///
     /// # Errors
-    /// [`RevocationError`], with the number of the first bad line.
+    /// [`RevocationError`], with the number of the first bad line; then the former ones stay.
     pub fn load(&self, text: &str, now: UnixMillis) -> Result<usize, RevocationError> {
-        let mut added = 0;
-        let mut lists = self
-            .lists
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut read = Lists::default();
+        let mut count = 0;
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
             }
             let revocation = serde_json::from_str(line)
                 .map_err(|_| RevocationError::Malformed { line: index + 1 })?;
-            lists.add(revocation, now)?;
-            added += 1;
+            read.add(revocation, now)?;
+            count += 1;
         }
-        let any = lists.len() > 0;
-        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = lists;
+        self.change(|lists| lists.of_file = read);
+        Ok(count)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Both) -> T) -> T {
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut lists);
+        let any = lists.of_file.len() + lists.added.len() > 0;
         self.any.store(any, Ordering::Release);
-        Ok(added)
+        changed
     }
 
     /// Whether a token with these claims is revoked.
@@ -135,11 +150,8 @@ impl Revocations {
             return false;
         }
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
-        let token = id.is_some_and(|id| lists.tokens.contains_key(id));
-        let subject = lists
-            .subjects
-            .get(subject)
-            .is_some_and(|not_before| issued_at.is_none_or(|issued| issued < *not_before));
-        token || subject
+        [&lists.of_file, &lists.added]
+            .iter()
+            .any(|lists| lists.cover(id, subject, issued_at))
     }
 }

@@ -319,6 +319,46 @@ async fn revocation_ends_tokens_already_seen() {
 }
 
 #[test]
+fn a_line_that_is_gone_from_the_file_revokes_no_more() {
+    let revocations = Revocations::default();
+    let added = Revocation::Token {
+        jti: "t9".to_owned(),
+        until: None,
+    };
+    revocations.add(added, NOW).unwrap();
+    revocations
+        .load("{\"jti\":\"t1\"}\n{\"jti\":\"t2\"}\n", NOW)
+        .unwrap();
+    revocations.load("{\"jti\":\"t2\"}\n", NOW).unwrap();
+    assert!(!revocations.covers(Some("t1"), "", None));
+    assert!(revocations.covers(Some("t2"), "", None));
+    revocations.load("", NOW).unwrap();
+    assert!(!revocations.covers(Some("t2"), "", None));
+    assert!(revocations.covers(Some("t9"), "", None), "not of the file");
+}
+
+#[tokio::test]
+async fn nobody_authenticated_in_the_future() {
+    let rules = ClaimRules::default().leeway_ms(2_000);
+    let keys = ring(&[KeyMaterial::Hmac(SECRET.to_vec())]);
+    let verifier = JwtVerifier::new(keys, None, rules, Arc::default());
+    for (iat, auth_time, found) in [
+        (None, NOW_SECONDS - 5, NOW - 5_000),
+        (None, 4_102_444_800, NOW + 2_000),
+        (Some(NOW_SECONDS - 60), 4_102_444_800, NOW - 58_000),
+        (Some(4_102_444_800), 4_102_444_800, NOW + 2_000),
+    ] {
+        let claims = Claims {
+            iat,
+            auth_time: Some(auth_time),
+            ..Claims::default()
+        };
+        let claims = verifier.connection(&minted(&claims), NOW).await.unwrap();
+        assert_eq!(claims.authenticated_at, Some(found), "{iat:?} {auth_time}");
+    }
+}
+
+#[test]
 fn a_bad_revocation_file_changes_nothing() {
     let revocations = Revocations::default();
     let text = "{\"jti\":\"t1\"}\n{\"jit\":\"t2\"}\n";

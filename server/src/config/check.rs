@@ -8,6 +8,9 @@ use super::{Config, Namespace};
 /// Namespaces that the domain itself uses; no configuration may open them.
 const RESERVED: &[&str] = &["person", "group", "unit"];
 
+/// Most publications in one answer. Some tens of megabytes; more would hold up everybody on the same thread.
+const PUBLICATIONS_MAX: u32 = 100_000;
+
 /// Largest sizes that make sense; more is a slip of units.
 const SIZE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
@@ -107,6 +110,29 @@ fn clients(config: &Config, rules: &mut Rules) {
     rules.must(client.ping_interval.as_secs() >= 1, || {
         "`client.ping_interval` must be at least \"1s\": clients are told whole seconds".to_owned()
     });
+    for (name, most) in [
+        (
+            "history_max_publication_limit",
+            client.history_max_publication_limit,
+        ),
+        (
+            "recovery_max_publication_limit",
+            client.recovery_max_publication_limit,
+        ),
+    ] {
+        rules.must((1..=PUBLICATIONS_MAX).contains(&most), || {
+            format!("`client.{name}` must be from 1 to {PUBLICATIONS_MAX}")
+        });
+    }
+    let personal = &config.personal_channel;
+    let namespace = personal.personal_channel_namespace.as_str();
+    let is_known = namespace.is_empty() || config.namespaces.contains_key(namespace);
+    rules.must(!personal.enabled || is_known, || {
+        format!(
+            "`client.subscribe_to_user_personal_channel.personal_channel_namespace` is `{namespace}`, \
+             which is no namespace here"
+        )
+    });
     rules.must(client.channel_limit > 0, || {
         "`client.channel_limit` must be at least 1".to_owned()
     });
@@ -127,27 +153,57 @@ fn clients(config: &Config, rules: &mut Rules) {
     }
 }
 
+/// The rules of both token sections, whose fields have the same names.
+macro_rules! token_rules {
+    ($path:literal, $token:expr, $rules:expr) => {
+        let (token, rules) = ($token, $rules);
+        regular(
+            concat!($path, ".audience_regex"),
+            &token.audience_regex,
+            rules,
+        );
+        regular(concat!($path, ".issuer_regex"), &token.issuer_regex, rules);
+        let ends = token.hmac_previous_secret_key_valid_until.is_some();
+        rules.must(token.hmac_previous_secret_key.is_empty() || ends, || {
+            concat!(
+                "`",
+                $path,
+                ".hmac_previous_secret_key` needs `hmac_previous_secret_key_valid_until`: ",
+                "a rotation must end"
+            )
+            .to_owned()
+        });
+        let ends = token.previous_public_key_valid_until.is_some();
+        rules.must(token.previous_public_key.is_empty() || ends, || {
+            concat!(
+                "`",
+                $path,
+                ".previous_public_key` needs `previous_public_key_valid_until`: ",
+                "a rotation must end"
+            )
+            .to_owned()
+        });
+        let both = token.jwks_file.is_some() && !token.jwks_public_endpoint.is_empty();
+        rules.must(!both, || {
+            concat!(
+                "give `",
+                $path,
+                ".jwks_file` or `",
+                $path,
+                ".jwks_public_endpoint`, not both"
+            )
+            .to_owned()
+        });
+    };
+}
+
 fn tokens(config: &Config, rules: &mut Rules) {
-    let token = &config.token;
-    for (path, pattern) in [
-        ("client.token.audience_regex", &token.audience_regex),
-        ("client.token.issuer_regex", &token.issuer_regex),
-    ] {
-        regular(path, pattern, rules);
-    }
-    let previous = token.hmac_previous_secret_key_valid_until.is_some();
-    rules.must(
-        token.hmac_previous_secret_key.is_empty() || previous,
-        || {
-            "`client.token.hmac_previous_secret_key` needs `hmac_previous_secret_key_valid_until`: \
-         a rotation must end"
-                .to_owned()
-        },
+    token_rules!("client.token", &config.token, &mut *rules);
+    token_rules!(
+        "client.subscription_token",
+        &config.subscription_token,
+        &mut *rules
     );
-    let both = token.jwks_file.is_some() && !token.jwks_public_endpoint.is_empty();
-    rules.must(!both, || {
-        "give `client.token.jwks_file` or `client.token.jwks_public_endpoint`, not both".to_owned()
-    });
 }
 
 fn namespace(path: &str, namespace: &Namespace, rules: &mut Rules) {

@@ -37,9 +37,10 @@ pub use example::{example, print};
 pub use section::{Field, Section};
 pub use sections::{
     Admission, Api, Channel, Client, DataFormat, Drain, ErrorMode, Listen, Log, LogFormat, Metrics,
-    Namespace, Node, RecoveryMode, Store, SubscriptionToken, Token, Transport, Web,
+    Namespace, Node, PersonalChannel, RecoveryMode, Retention, Store, SubscriptionToken, Token,
+    Transport, Web,
 };
-pub use setting::{Period, Secret, Setting};
+pub use setting::{Network, Period, Secret, Setting};
 pub use source::{ENV_PREFIX, Sources};
 
 /// The whole configuration, checked.
@@ -55,6 +56,8 @@ pub struct Config {
     pub admission: Admission,
     /// `[client]`
     pub client: Client,
+    /// `[client.subscribe_to_user_personal_channel]`
+    pub personal_channel: PersonalChannel,
     /// `[client.token]`
     pub token: Token,
     /// `[client.subscription_token]`
@@ -65,6 +68,8 @@ pub struct Config {
     pub without_namespace: Namespace,
     /// `[namespace.NAME]`
     pub namespaces: BTreeMap<String, Namespace>,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[api]`
     pub api: Api,
     /// `[store]`
@@ -96,17 +101,22 @@ impl Config {
     }
 
     /// The sections with a fixed name, in the order they are written.
-    fn sections(&self) -> [(&'static str, &dyn Section); 15] {
+    fn sections(&self) -> [(&'static str, &dyn Section); 17] {
         [
             ("node", &self.node),
             ("listen", &self.listen),
             ("transport", &self.transport),
             ("admission", &self.admission),
             ("client", &self.client),
+            (
+                "client.subscribe_to_user_personal_channel",
+                &self.personal_channel,
+            ),
             ("client.token", &self.token),
             ("client.subscription_token", &self.subscription_token),
             ("channel", &self.channel),
             ("channel.without_namespace", &self.without_namespace),
+            ("retention", &self.retention),
             ("api", &self.api),
             ("store", &self.store),
             ("drain", &self.drain),
@@ -124,10 +134,12 @@ impl Config {
             "transport" => &mut self.transport,
             "admission" => &mut self.admission,
             "client" => &mut self.client,
+            "client.subscribe_to_user_personal_channel" => &mut self.personal_channel,
             "client.token" => &mut self.token,
             "client.subscription_token" => &mut self.subscription_token,
             "channel" => &mut self.channel,
             "channel.without_namespace" => &mut self.without_namespace,
+            "retention" => &mut self.retention,
             "api" => &mut self.api,
             "store" => &mut self.store,
             "drain" => &mut self.drain,

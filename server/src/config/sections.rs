@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::section::section;
-use super::setting::{Period, Secret, choice};
+use super::setting::{Network, Period, Secret, choice};
 
 section! {
     /// This node.
@@ -47,12 +47,17 @@ section! {
         message_size_limit_bytes: usize = 65_536,
         /// From accept to the first whole request.
         handshake_timeout: Period = Period::from_secs(10),
+        /// From a request's head to the end of its body.
+        body_timeout: Period = Period::from_secs(30),
     }
 }
 
 section! {
     /// Who gets in. Connections from the machine itself count only towards the total.
     Admission {
+        /// Proxies in front of the server, as addresses or networks (`10.0.0.0/8`, `::1`). Who comes through one is counted
+        /// by the rightmost address in `X-Forwarded-For` that is no such proxy.
+        trusted_proxies: Vec<Network> = Vec::new(),
         /// Connections in all; 0: no limit.
         connection_limit: usize = 0,
         /// Connections of one address; 0: no limit. A school's devices may share one.
@@ -95,6 +100,16 @@ section! {
 }
 
 section! {
+    /// A channel of their own for every user, subscribed by the server: `#USER`, or `NAMESPACE:#USER`.
+    PersonalChannel {
+        /// Whether there is one.
+        enabled: bool = false,
+        /// Its namespace; empty: `channel.without_namespace`.
+        personal_channel_namespace: String = String::new(),
+    }
+}
+
+section! {
     /// How connection tokens (JWT) are verified. At least one key is needed unless clients may
     /// connect without. A secret may be given as `file:PATH`.
     Token {
@@ -110,6 +125,10 @@ section! {
         ecdsa_public_key: Secret = Secret::default(),
         /// Public key in PEM for EdDSA.
         ed25519_public_key: Secret = Secret::default(),
+        /// The public key in PEM used before, of any kind, still accepted while it is rotated.
+        previous_public_key: Secret = Secret::default(),
+        /// Until when.
+        previous_public_key_valid_until: Option<jiff::Timestamp> = None,
         /// Address of a key set (JWKS), fetched and cached.
         jwks_public_endpoint: String = String::new(),
         /// File with a key set.
@@ -132,22 +151,43 @@ section! {
 }
 
 section! {
-    /// Own keys for subscription tokens. When not enabled, those of `client.token` are used.
+    /// Own keys and rules for subscription tokens. When not enabled, those of `client.token` are used. What
+    /// `client.token.revocations_file` revokes is revoked here too.
     SubscriptionToken {
         /// Use the keys of this section.
         enabled: bool = false,
         /// Shared secret for HS256, HS384, HS512.
         hmac_secret_key: Secret = Secret::default(),
+        /// The secret used before, still accepted while it is rotated.
+        hmac_previous_secret_key: Secret = Secret::default(),
+        /// Until when.
+        hmac_previous_secret_key_valid_until: Option<jiff::Timestamp> = None,
         /// Public key in PEM for RS256 and its kin.
         rsa_public_key: Secret = Secret::default(),
         /// Public key in PEM for ES256, ES384.
         ecdsa_public_key: Secret = Secret::default(),
         /// Public key in PEM for EdDSA.
         ed25519_public_key: Secret = Secret::default(),
+        /// The public key in PEM used before, of any kind, still accepted while it is rotated.
+        previous_public_key: Secret = Secret::default(),
+        /// Until when.
+        previous_public_key_valid_until: Option<jiff::Timestamp> = None,
+        /// Address of a key set (JWKS), fetched and cached.
+        jwks_public_endpoint: String = String::new(),
+        /// File with a key set.
+        jwks_file: Option<PathBuf> = None,
         /// Value that `aud` must hold.
         audience: String = String::new(),
+        /// Regular expression that `aud` must match.
+        audience_regex: String = String::new(),
         /// Value that `iss` must be.
         issuer: String = String::new(),
+        /// Regular expression that `iss` must match.
+        issuer_regex: String = String::new(),
+        /// Claim with the user; empty: `sub`.
+        user_id_claim: String = String::new(),
+        /// Difference of clocks that is forgiven.
+        leeway: Period = Period::from_secs(0),
     }
 }
 
@@ -164,8 +204,6 @@ section! {
         user_boundary: String = "#".to_owned(),
         /// Between those users.
         user_separator: String = ",".to_owned(),
-        /// How long a history's position is remembered after its last entry.
-        history_meta_ttl: Period = Period::from_secs(720 * 3_600),
     }
 }
 
@@ -256,6 +294,32 @@ section! {
     }
 }
 
+section! {
+    /// How long the channels of persons, groups and units are kept. The commits behind them, which are the record
+    /// of what happened, stay. A history's position is never forgotten. 0 keeps for good.
+    Retention {
+        /// Entries of each person's channel.
+        person_history_size: u32 = 0,
+        /// How long they are kept.
+        person_history_ttl: Period = Period::from_secs(0),
+        /// Entries of each group's channel.
+        group_history_size: u32 = 0,
+        /// How long they are kept.
+        group_history_ttl: Period = Period::from_secs(0),
+        /// Entries of each unit's channel.
+        unit_history_size: u32 = 0,
+        /// How long they are kept.
+        unit_history_ttl: Period = Period::from_secs(0),
+        /// How long a caller's idempotency key is remembered: a phone that lost its network in the morning and finds
+        /// it again days later still sends nothing twice.
+        idempotency_ttl: Period = Period::from_secs(7 * 24 * 3_600),
+        /// Legal hold: units of which nothing is removed, whatever the rules say.
+        held_units: Vec<String> = Vec::new(),
+        /// Legal hold: channels of which nothing is removed.
+        held_channels: Vec<String> = Vec::new(),
+    }
+}
+
 choice! {
     /// How the server API reports errors.
     ErrorMode {
@@ -297,6 +361,9 @@ section! {
     Drain {
         /// Over how long connections are closed, so that not all come back at once.
         spread: Period = Period::from_secs(10),
+        /// Before that, how long `/health` says that the node stops while it still serves everybody, so that
+        /// balancers send nobody new.
+        notice: Period = Period::from_secs(0),
         /// When it stops whatever is still open.
         timeout: Period = Period::from_secs(30),
     }

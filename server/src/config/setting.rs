@@ -1,9 +1,10 @@
 //! The types a setting can have: how each is read from TOML and from plain text, and written.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use toml::Value;
@@ -231,6 +232,65 @@ impl Setting for Period {
     }
 }
 
+/// Addresses with the same beginning: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether an address is one of them. IPv4 written as IPv6 is IPv4.
+    #[must_use]
+    pub fn holds(self, address: IpAddr) -> bool {
+        let (ours, bits) = number(self.address);
+        let (theirs, width) = number(address.to_canonical());
+        let differ = u32::from(bits - self.bits);
+        bits == width && ours.checked_shr(differ) == theirs.checked_shr(differ)
+    }
+}
+
+/// An address as a number, and how many bits that has.
+fn number(address: IpAddr) -> (u128, u8) {
+    match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    }
+}
+
+impl FromStr for Network {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| ())?;
+        let (_, width) = number(address);
+        let bits = bits.map_or(Ok(width), str::parse).map_err(|_| ())?;
+        let fits = bits <= width && address == address.to_canonical();
+        fits.then_some(Self { address, bits }).ok_or(())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Setting for Network {
+    fn expects() -> String {
+        "an address or a network such as \"10.0.0.0/8\"".to_owned()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+    fn to_toml(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
 /// A text that is never shown. Written as it is, or as `file:PATH` of a file that holds it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
@@ -308,3 +368,41 @@ macro_rules! choice {
     };
 }
 pub(super) use choice;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_what_begins_alike() {
+        let rows = [
+            ("10.0.0.0/8", "10.255.1.2", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.3", "10.1.2.4", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("::1", "::1", true),
+        ];
+        for (network, address, held) in rows {
+            let network: Network = network.parse().expect("a network");
+            let address = address.parse().expect("an address");
+            assert_eq!(network.holds(address), held, "{network} {address}");
+        }
+        for wrong in [
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "x",
+            "",
+            "10.0.0.0/",
+            "::ffff:10.0.0.0/104",
+        ] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+}

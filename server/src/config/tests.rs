@@ -92,6 +92,25 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
             "configuration:2: `client.channel_limit` must be a whole number from 0 to 4294967295",
         ),
         (
+            "[client]\nrecovery_max_publication_limit = 0\n",
+            "`client.recovery_max_publication_limit` must be from 1 to 100000",
+        ),
+        (
+            "[client.subscribe_to_user_personal_channel]\nenabled = true\npersonal_channel_namespace = \"me\"\n",
+            "`client.subscribe_to_user_personal_channel.personal_channel_namespace` is `me`, which is no \
+             namespace here",
+        ),
+        (
+            "[client.subscription_token]\nprevious_public_key = \"x\"\n",
+            "`client.subscription_token.previous_public_key` needs `previous_public_key_valid_until`: a \
+             rotation must end",
+        ),
+        (
+            "[admission]\ntrusted_proxies = [\"10.0.0.0/33\"]\n",
+            "configuration:2: `admission.trusted_proxies` must be a list, each item an address or a \
+             network such as \"10.0.0.0/8\"",
+        ),
+        (
             "[channel.without_namespace]\nchannel_regex = \"(\"\n",
             "`channel.without_namespace.channel_regex` is no regular expression: error: unclosed \
              group",

@@ -184,7 +184,12 @@ impl Realtime for Node {
         Ok(names.into_iter().map(|name| (channel(name), 2)).collect())
     }
 
-    async fn connections(&self, user: Option<String>) -> Result<Vec<ConnectionInfo>, Failure> {
+    async fn connections(
+        &self,
+        user: Option<String>,
+        _: &str,
+        _: usize,
+    ) -> Result<Vec<ConnectionInfo>, Failure> {
         Ok(vec![ConnectionInfo {
             client: "c1".to_owned(),
             user: user.unwrap_or_default(),

@@ -74,6 +74,18 @@ impl Hub {
         lost
     }
 
+    /// Whether some subscriber of a channel stands elsewhere than at `top`. Cheap, and only a reason to ask on:
+    /// what it has not may be on its way.
+    #[must_use]
+    pub fn is_behind(&mut self, name: &ChannelName, top: u64) -> bool {
+        self.channel_mut(name).is_some_and(|channel| {
+            channel.subscribers.iter().any(|subscriber| {
+                let is_followed = subscriber.is_active() && subscriber.marks.has(Marks::POSITIONED);
+                is_followed && subscriber.position != top
+            })
+        })
+    }
+
     /// Where a positioned subscription stands; `None` for any other.
     #[must_use]
     pub fn position(&mut self, conn: ConnKey, name: &ChannelName) -> Option<u64> {

@@ -53,10 +53,12 @@ impl LedgerId {
     }
 
     /// The ledger that holds a channel: the unit named in a domain channel, or the bucket of a
-    /// generic namespace (the text before the first `:`, or none).
+    /// generic namespace. Which that is, is told by the whole name and by nothing that can be
+    /// configured: the text before the first `:` without a leading `$`, or none where a ledger
+    /// cannot be called so.
     ///
     /// # Errors
-    /// When the unit or namespace part is not usable in a ledger name.
+    /// When the unit of a domain channel is no ledger name.
     pub fn of_channel(channel: &ChannelName) -> Result<Self, LedgerIdError> {
         let (namespace, rest) = (channel.namespace(), channel.local());
         if DOMAIN_NAMESPACES.contains(&namespace) {
@@ -68,6 +70,7 @@ impl LedgerId {
         }
         let bucket = crc32c::crc32c(channel.as_str().as_bytes()) % NAMESPACE_BUCKETS;
         Self::parse(&format!("~{namespace}.{bucket}"))
+            .or_else(|_| Self::parse(&format!("~.{bucket}")))
     }
 
     /// Whether a channel is one of this ledger's.
@@ -138,6 +141,11 @@ mod tests {
         );
         assert!(of("chat:room").is_some_and(|l| l.starts_with("~chat.")));
         assert!(of("room").is_some_and(|l| l.starts_with("~.")));
+        assert!(of("$chat:room").is_some_and(|l| l.starts_with("~chat.")));
+        assert_eq!(of("$unit:G10001").as_deref(), Some("G10001"));
+        for odd in ["chat/a b:c", "!chat:room", "ø:x", &format!("{:x>130}:", "")] {
+            assert!(of(odd).is_some_and(|l| l.starts_with("~.")), "{odd}");
+        }
     }
 
     #[test]

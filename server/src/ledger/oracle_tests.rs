@@ -387,6 +387,39 @@ fn a_waiting_outbox_is_resumed_after_a_restart() {
 }
 
 #[test]
+fn an_outbox_item_that_cannot_be_read_holds_up_no_other() {
+    run_local(async {
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let mut chain = crate::store::conformance::Chain::new("G1");
+        for _ in 0..2 {
+            let batch = chain.batch(|_, commit| {
+                commit.outbox = vec![OutboxItem {
+                    to: LedgerId::parse("G2").expect("ok"),
+                    operation: "say".into(),
+                    input: Bytes::from_static(b"a"),
+                }];
+            });
+            memory.commit(batch).await.expect("commit");
+        }
+        // The first item's commit is gone.
+        let trim = crate::store::Trim {
+            ledger: chain.ledger.clone(),
+            channels: Vec::new(),
+            commits_to: 1,
+            forget_before_ms: 0,
+        };
+        memory.trim(trim).await.expect("trimmed");
+        let bench = Bench::<()>::with_inbox(Arc::clone(&memory), Arc::new(Sayings));
+        assert_eq!(bench.ledgers.resume_outboxes().await.expect("resumed"), 1);
+        settled(&*memory).await;
+        let to = LedgerId::parse("G2").expect("ok");
+        assert_eq!(memory.head(&to).await.expect("read").expect("there").seq, 1);
+        let aside = memory.outbox_refused(None, 9).await.expect("read");
+        assert_eq!(aside.iter().map(|it| it.seq).collect::<Vec<_>>(), [1]);
+    });
+}
+
+#[test]
 fn an_idle_ledger_is_unloaded_and_comes_back() {
     run_local(async {
         tokio::time::pause();

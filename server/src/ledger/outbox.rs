@@ -103,7 +103,19 @@ async fn deliver_all<S: State>(
         };
         after = Some(last.clone());
         for key in page {
-            let (item, actor) = read_item(&**store, &key).await?;
+            let (item, actor) = match read_item(&**store, &key).await {
+                Ok(item) => item,
+                // It is never readable again, and those behind it must not wait for that.
+                Err(StoreError::Damaged(_)) => {
+                    tracing::error!(ledger = %key.source, seq = key.seq, n = key.n,
+                        "outbox item cannot be read; set aside");
+                    if store.outbox_done(&key, OutboxEnd::Refused).await.is_err() {
+                        staying += 1;
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             if held_up.contains(&item.to) {
                 staying += 1;
                 continue;

@@ -7,6 +7,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::actor::Message;
+use super::name::DOMAIN_NAMESPACES;
 use super::{CallError, ChannelName, LedgerId, Ledgers, State};
 use crate::store::{Head, Store, StoreError, Trim};
 
@@ -22,11 +23,44 @@ pub struct Rule {
     pub history_ttl_ms: Option<u64>,
 }
 
+/// Marks in the names of generic channels, as configured. Those of the domain are always read by
+/// the default ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// Begins a private channel; empty for none.
+    pub private_prefix: String,
+    /// Ends the namespace.
+    pub namespace_boundary: String,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self {
+            private_prefix: "$".to_owned(),
+            namespace_boundary: ":".to_owned(),
+        }
+    }
+}
+
+impl Marks {
+    fn namespace<'a>(&self, channel: &'a ChannelName) -> &'a str {
+        if DOMAIN_NAMESPACES.contains(&channel.namespace()) {
+            return channel.namespace();
+        }
+        let name = channel.as_str();
+        let name = name.strip_prefix(&self.private_prefix).unwrap_or(name);
+        let parts = name.split_once(&self.namespace_boundary);
+        parts.map_or("", |(namespace, _)| namespace)
+    }
+}
+
 /// All rules.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// By namespace; channels without one have `""`. A namespace not named here is kept.
     pub namespaces: HashMap<String, Rule>,
+    /// How names are read: what begins a private channel and what ends the namespace.
+    pub marks: Marks,
     /// Idempotency keys of callers are remembered so long, milliseconds; 0 keeps them for good.
     pub idempotency_ttl_ms: u64,
     /// Ledgers of which nothing may go.
@@ -165,7 +199,8 @@ impl Plan {
             .await?;
         let head = heads.first().copied().unwrap_or_default();
         let held = rules.held_channels.contains(&name);
-        let rule = rules.namespaces.get(name.namespace()).filter(|_| !held);
+        let rule = rules.namespaces.get(rules.marks.namespace(&name));
+        let rule = rule.filter(|_| !held);
         let rule = rule.copied().unwrap_or_default();
         let mut to = head.trimmed;
         if let Some(size) = rule.history_size {
@@ -288,6 +323,25 @@ mod tests {
             namespaces,
             idempotency_ttl_ms: 1,
             ..Rules::default()
+        }
+    }
+
+    #[test]
+    fn the_namespace_is_read_by_the_configured_marks() {
+        let marks = Marks {
+            private_prefix: "!".to_owned(),
+            namespace_boundary: "/".to_owned(),
+        };
+        let rows = [
+            ("chat/a", "chat"),
+            ("!chat/a", "chat"),
+            ("chat:a", ""),
+            ("unit:G1", "unit"),
+            ("person:G1/p1", "person"),
+        ];
+        for (name, namespace) in rows {
+            let channel = ChannelName::parse(name).expect("valid");
+            assert_eq!(marks.namespace(&channel), namespace, "{name}");
         }
     }
 

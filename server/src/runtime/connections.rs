@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use slab::Slab;
 
-use super::mailbox::Target;
+use super::mailbox::{Listing, Target};
+use super::users::Place;
 use crate::hub::ConnKey;
 use crate::ledger::LedgerId;
 use crate::people::{Assurance, AssuranceLevel, Scope, SubjectId, Word, entitled};
@@ -25,6 +26,8 @@ pub(super) struct Connection {
     pub(super) user: Box<str>,
     pub(super) secret: Option<Box<str>>,
     pub(super) person: Option<Box<Person>>,
+    /// Its place among the user's connections, where those are limited.
+    pub(super) place: Option<Place>,
 }
 
 /// What is known of a connection that said who it is in the domain.
@@ -219,6 +222,27 @@ impl Connections {
         keys.into_iter()
             .filter(|key| self.is_meant(*key, target))
             .collect()
+    }
+
+    /// The connections of a page, in order of their ids.
+    pub(super) fn listed(&self, listing: &Listing) -> Vec<ConnKey> {
+        let keys = if listing.target.is_empty() {
+            self.keys().collect()
+        } else {
+            self.meant(&listing.target)
+        };
+        let found = keys.into_iter().filter_map(|key| {
+            let client = &*self.find(key)?.client;
+            (*client > *listing.after).then_some((client, key))
+        });
+        let mut found: Vec<_> = found.collect();
+        if found.len() > listing.limit && listing.limit > 0 {
+            // Only the page is sorted, not a node's hundred thousand connections.
+            found.select_nth_unstable(listing.limit - 1);
+        }
+        found.truncate(listing.limit);
+        found.sort_unstable();
+        found.into_iter().map(|(_, key)| key).collect()
     }
 
     fn is_meant(&self, key: ConnKey, target: &Target) -> bool {

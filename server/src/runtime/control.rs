@@ -11,7 +11,9 @@ use klokke_protocol::{
 use tokio::sync::oneshot;
 
 use super::Services;
-use super::mailbox::{ConnectionInfo, Counts, Directive, Question, ShardInput, Shards, Target};
+use super::mailbox::{
+    ConnectionInfo, Counts, Directive, Judgement, Listing, Question, ShardInput, Shards, Target,
+};
 use super::publish::{self, Published, Publishing};
 use super::streams::{self, PageWish, Reader};
 use crate::hub::PresenceTally;
@@ -66,6 +68,9 @@ impl Control {
         self.generic(channel)?;
         if !publish::keeps_history(&self.services, channel)? {
             return Err(ErrorCode::NOT_AVAILABLE.into());
+        }
+        if reverse && since.as_ref().is_some_and(|since| since.offset == 0) {
+            return Err(ErrorCode::BAD_REQUEST.into());
         }
         let wish = PageWish {
             channel: channel.clone(),
@@ -146,19 +151,44 @@ impl Control {
             }))
     }
 
-    /// The open connections meant.
+    /// A page of open connections, in the order of their ids.
     ///
     /// # Errors
     /// 111 when busy.
-    pub async fn connections(&self, target: &Target) -> Result<Vec<ConnectionInfo>, ErrorReply> {
-        let parts = self.survey(|reply| Question::Connections(target.clone(), reply));
-        Ok(parts.await?.into_iter().flatten().collect())
+    pub async fn connections(&self, listing: &Listing) -> Result<Vec<ConnectionInfo>, ErrorReply> {
+        let parts = self.survey(|reply| Question::Connections(listing.clone(), reply));
+        let mut found: Vec<_> = parts.await?.into_iter().flatten().collect();
+        found.sort_unstable_by(|a, b| a.client.cmp(&b.client));
+        found.truncate(listing.limit);
+        Ok(found)
     }
 
     /// Subscribes the sessions meant.
-    pub async fn subscribe(&self, target: Target, subscription: ServerSubscription) {
+    ///
+    /// # Errors
+    /// 102 for an unknown namespace, 103 for a channel of the domain, 107 for a name or a time
+    /// that cannot be.
+    pub async fn subscribe(
+        &self,
+        target: Target,
+        subscription: ServerSubscription,
+    ) -> Result<(), ErrorReply> {
+        let namespaces = &self.services.session.namespaces;
+        let channel = ChannelName::parse(&subscription.channel);
+        let channel = channel.map_err(|_| ErrorReply::from(ErrorCode::BAD_REQUEST))?;
+        match namespaces.resolve(&channel) {
+            Some(Namespace::Generic(_)) => {}
+            Some(Namespace::Domain) => return Err(ErrorCode::PERMISSION_DENIED.into()),
+            None => return Err(ErrorCode::UNKNOWN_CHANNEL.into()),
+        }
+        let now_ms = self.services.clock.now_ms();
+        let is_over = subscription.expires_at_ms.is_some_and(|at| at <= now_ms);
+        if is_over || channel.as_str().len() > namespaces.rules().max_length {
+            return Err(ErrorCode::BAD_REQUEST.into());
+        }
         self.tell(target, Event::Subscribe(Box::new(subscription)))
             .await;
+        Ok(())
     }
 
     /// Ends a subscription (or, without a channel, all) of the sessions meant.
@@ -187,6 +217,13 @@ impl Control {
             info,
         };
         self.tell(target, event).await;
+    }
+
+    /// Ends the connections that may not go on, by who they are.
+    pub async fn judge(&self, judgement: Judgement) {
+        self.shards
+            .send_all(|| ShardInput::Judge(Arc::clone(&judgement)))
+            .await;
     }
 
     /// Closes all connections, spread over some time; takes no new ones.

@@ -9,7 +9,7 @@ use klokke_protocol::{
 };
 use tokio::sync::oneshot;
 
-use super::mailbox::{ConnectionInfo, Counts, Question, ShardInput, Target};
+use super::mailbox::{ConnectionInfo, Counts, Listing, Question, ShardInput};
 use super::publish::{self, Publishing};
 use super::shard::{Shard, goodbye};
 use super::streams::{self, PageWish, Reader};
@@ -99,9 +99,10 @@ impl Shard {
         let verdict = async move { verifier.connection(&token, now).await };
         self.ask(verdict, move |shard, verdict| {
             shard.core.borrow().tally.verified(verdict.as_ref().err());
-            if let Ok(token) = &verdict {
-                let mut core = shard.core.borrow_mut();
-                core.connections.named(key, &token.subject);
+            if let Ok(token) = &verdict
+                && !shard.name(key, &token.subject)
+            {
+                return;
             }
             shard.answer(key, ticket, Answer::Verified(verdict));
         });
@@ -313,13 +314,13 @@ impl Shard {
                 channels: core.hub.channel_count(),
                 subscriptions: core.hub.subscription_count(),
             })),
-            Question::Connections(target, reply) => drop(reply.send(self.describe(&target))),
+            Question::Connections(listing, reply) => drop(reply.send(self.describe(&listing))),
         }
     }
 
-    fn describe(&self, target: &Target) -> Vec<ConnectionInfo> {
+    fn describe(&self, listing: &Listing) -> Vec<ConnectionInfo> {
         let core = self.core.borrow();
-        let meant = core.connections.meant(target);
+        let meant = core.connections.listed(listing);
         let found = meant
             .into_iter()
             .filter_map(|key| core.connections.find(key).map(|it| (key, it)));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use klokke_protocol::{ErrorCode, ErrorReply};
 
 use super::connections::{Entering, Person};
+use super::positions::Tops;
 use super::shard::Shard;
 use crate::hub::ConnKey;
 use crate::ledger::{CallError, LedgerId, ShardAnswer};
@@ -153,9 +154,16 @@ impl Shard {
 
     /// Takes what a ledger answered.
     pub(super) fn ledger_answered(self: &Rc<Self>, answer: ShardAnswer) {
-        let Ok(looked) = answer.downcast::<Looked>() else {
-            tracing::error!("a ledger's answer is of no kind this shard asks for");
-            return;
+        let looked = match answer.downcast::<Looked>() {
+            Ok(looked) => looked,
+            Err(answer) => {
+                return match answer.downcast::<Option<Tops>>() {
+                    Ok(tops) => tops.iter().for_each(|tops| self.compare_positions(tops)),
+                    Err(_) => {
+                        tracing::error!("a ledger's answer is of no kind this shard asks for")
+                    }
+                };
+            }
         };
         for (subject, word) in looked.found {
             self.hear(&looked.ledger, &subject, word.as_ref());

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use klokke_protocol::ChannelName;
+use klokke_protocol::{ChannelName, DisconnectCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::users::Users;
 use crate::hub::{Announcement, PresenceTally, Publication};
 use crate::ledger::{Delivery, Outlet, ShardAnswer, ShardGone, SpawnTask, Spawner};
 use crate::people::{Change, Roster};
-use crate::session::Event;
+use crate::session::{Event, Identity};
 use crate::telemetry::{Meters, catalogue};
 use crate::transport::Incoming;
 use crate::transport::admission::Refused;
@@ -41,6 +42,8 @@ pub(super) enum ShardInput {
     Ask(Question),
     /// Something happens to some sessions.
     Tell(Directive),
+    /// Close the sessions that this says may not go on.
+    Judge(Judgement),
     /// Commands of an emulated connection that came in on another shard.
     Uplink { secret: Box<str>, frame: Bytes },
     /// Close everything, spread over some time.
@@ -48,6 +51,9 @@ pub(super) enum ShardInput {
     /// End the thread when ledgers have ended.
     Stop,
 }
+
+/// Says with which code a session is to be closed, by who it is; `None` lets it go on.
+pub type Judgement = Arc<dyn Fn(&Identity) -> Option<DisconnectCode> + Send + Sync>;
 
 /// A question every shard answers for itself. Asking is over when the asker is gone.
 pub(super) enum Question {
@@ -58,7 +64,7 @@ pub(super) enum Question {
     Tally(ChannelName, oneshot::Sender<PresenceTally>),
     Channels(oneshot::Sender<Vec<(ChannelName, usize)>>),
     Counts(oneshot::Sender<Counts>),
-    Connections(Target, oneshot::Sender<Vec<ConnectionInfo>>),
+    Connections(Listing, oneshot::Sender<Vec<ConnectionInfo>>),
 }
 
 /// How much one shard or the node holds.
@@ -104,6 +110,24 @@ pub struct Target {
     pub spared: Vec<String>,
 }
 
+impl Target {
+    /// Whether it names nobody. To act on, that is nobody; to list, it is everybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.user.is_empty() && self.client.is_empty() && self.session.is_empty()
+    }
+}
+
+/// A page of open connections, in the order of their ids.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Which; one that names nobody means all.
+    pub target: Target,
+    /// Begin after this id.
+    pub after: String,
+    /// At most so many.
+    pub limit: usize,
+}
+
 /// An event for all sessions meant.
 #[derive(Clone)]
 pub(super) struct Directive {
@@ -131,6 +155,8 @@ pub(super) struct Inbound {
 pub(super) struct Shards {
     mailboxes: Box<[Mailbox]>,
     meters: Meters,
+    /// Connections by user, where they are limited.
+    pub(super) users: Arc<Users>,
 }
 
 /// A shard's queue is full, or the shard has ended.
@@ -157,6 +183,7 @@ impl Shards {
             })
             .unzip();
         let shards = Self {
+            users: Users::new(),
             mailboxes: mailboxes.into_boxed_slice(),
             meters,
         };

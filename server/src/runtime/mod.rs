@@ -17,18 +17,20 @@ mod effects;
 mod entering;
 mod mailbox;
 mod node;
+mod positions;
 mod publish;
 mod shard;
 mod streams;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod users;
 mod wheel;
 
 use std::sync::Arc;
 
 pub use control::Control;
-pub use mailbox::{Busy, ConnectionInfo, Counts, Target};
+pub use mailbox::{Busy, ConnectionInfo, Counts, Judgement, Listing, Target};
 pub use node::{Node, Prepared};
 pub use publish::{Published, Publishing};
 

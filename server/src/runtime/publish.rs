@@ -8,7 +8,7 @@ use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, Epoch, ErrorCode, ErrorReply};
 
 use super::Services;
-use super::streams::{error_of, ledger_of};
+use super::streams::{error_of, generic_ledger_of};
 use crate::hub;
 use crate::ledger::{Actor, Append, Call, Content, IdempotencyKey, Publisher};
 
@@ -77,7 +77,7 @@ pub(super) async fn commit(
     publishing: Publishing,
     door: &'static str,
 ) -> Result<Published, ErrorReply> {
-    let ledger = ledger_of(&services, &channel)?;
+    let ledger = generic_ledger_of(&channel)?;
     let info = publishing.info.as_deref();
     let actor = Actor {
         subject: info.map_or("", |info| info.user.as_str()).into(),

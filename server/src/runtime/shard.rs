@@ -22,15 +22,19 @@ use tower::ServiceExt as _;
 
 use super::Services;
 use super::connections::{Connection, Connections};
-use super::mailbox::{Inbound, ShardInput, Shards};
+use super::mailbox::{Inbound, Judgement, ShardInput, Shards};
+use super::positions::{self, Positions};
 use super::tally::Tally;
 use super::wheel::Wheel;
 use crate::hub::{self, Announcement, ConnKey, Hub, Movement, Unsubscribed, Wire};
 use crate::ledger::LedgerId;
 use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
+use crate::transport::admission::Refused;
+use crate::transport::listener::Intake;
 use crate::transport::{
-    Cause, Door, Host, Last, Link, LocalFuture, Opening, Uplink, Written, close_frame, serve,
+    Cause, Door, Host, Last, Link, LocalFuture, Opening, RequestBody, Uplink, Written, close_frame,
+    serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
@@ -51,6 +55,7 @@ pub(super) struct Core {
     pub(super) unsaid: HashSet<(LedgerId, SubjectId)>,
     /// When entitlements are computed anew because the day turns.
     pub(super) midnight_ms: u64,
+    pub(super) positions: Positions,
 }
 
 /// One shard, as its own tasks see it.
@@ -76,6 +81,7 @@ impl Shard {
             tally: Tally::new(services.telemetry.meters()),
             unsaid: HashSet::new(),
             midnight_ms: crate::people::day::next_midnight_ms(now),
+            positions: Positions::new(now, services.session.position_check_delay_ms),
         };
         Rc::new(Self {
             index,
@@ -176,6 +182,7 @@ impl Shard {
                     self.happen(key, directive.event.clone());
                 }
             }
+            ShardInput::Judge(judgement) => self.judge(&judgement),
             ShardInput::Uplink { secret, frame } => self.receive_emulated(&secret, frame),
             ShardInput::Drain { over } => self.drain(over),
             ShardInput::Stop => self.stopping.set(true),
@@ -193,13 +200,17 @@ impl Shard {
             self.with_session(key, |session| session.handle_timeout(now));
         }
         self.turn_day();
+        if now >= self.core.borrow().positions.due_ms {
+            positions::look(self, now);
+        }
         self.fan_out(now);
     }
 
     fn next_wake(&self) -> Duration {
         let core = self.core.borrow();
         let next = core.wheel.next_wake_ms().unwrap_or(u64::MAX);
-        let wait = next.min(core.midnight_ms).saturating_sub(self.now_ms());
+        let next = next.min(core.midnight_ms).min(core.positions.due_ms);
+        let wait = next.saturating_sub(self.now_ms());
         Duration::from_millis(wait)
     }
 
@@ -354,6 +365,22 @@ impl Shard {
         });
     }
 
+    /// Closes who may not go on.
+    fn judge(self: &Rc<Self>, judgement: &Judgement) {
+        let condemned: Vec<_> = {
+            let core = self.core.borrow();
+            let connections = &core.connections;
+            let judged = connections.keys().filter_map(|key| {
+                let code = judgement(connections.find(key)?.session.identity())?;
+                Some((key, code))
+            });
+            judged.collect()
+        };
+        for (key, code) in condemned {
+            self.happen(key, Event::Disconnect(code.into()));
+        }
+    }
+
     fn receive_emulated(self: &Rc<Self>, secret: &str, frame: Bytes) {
         let key = self.core.borrow().connections.by_secret(secret);
         if let Some(key) = key {
@@ -471,6 +498,7 @@ impl Shard {
             user: Box::default(),
             secret,
             person: None,
+            place: None,
         }
     }
 }
@@ -485,6 +513,10 @@ fn random_id() -> String {
 impl Host for Shard {
     fn has_room(self: &Rc<Self>) -> bool {
         !self.draining.get()
+    }
+
+    fn refused(self: &Rc<Self>, why: Refused) {
+        Intake::refused(&*self.shards, why);
     }
 
     fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey> {
@@ -532,7 +564,7 @@ impl Host for Shard {
 
     fn edge(
         self: &Rc<Self>,
-        request: Request<hyper::body::Incoming>,
+        request: Request<RequestBody>,
         peer: SocketAddr,
     ) -> LocalFuture<'_, Response<axum::body::Body>> {
         let mut request = request.map(axum::body::Body::new);

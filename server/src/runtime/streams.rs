@@ -8,11 +8,15 @@ use klokke_protocol::{
 };
 
 use super::Services;
+use crate::domain;
 use crate::hub::{self, Backlog, Lens};
-use crate::ledger::{CallError, Content, LedgerId, Publisher};
-use crate::people::{Disclosure, SubjectId, Viewer, recall};
-use crate::session::{BacklogWish, HistoryPage, Namespace};
+use crate::ledger::{CallError, Content, Entries, LedgerId, Publisher};
+use crate::people::{Disclosure, RECALL_MAX, SubjectId, Viewer, recall};
+use crate::session::{BacklogWish, ChannelOptions, HistoryPage};
 use crate::store::{ChannelEntry, EntryRange, Order};
+
+/// Entries read at once in search of one that is not too old.
+const AGED_PAGE: usize = 256;
 
 /// Who reads a stream.
 #[derive(Clone)]
@@ -39,21 +43,18 @@ pub(super) struct PageWish {
     pub(super) reverse: bool,
 }
 
-/// The ledger that holds a channel's stream. The mark of private channels is no part of the
-/// namespace's name.
-pub(super) fn ledger_of(
-    services: &Services,
-    channel: &ChannelName,
-) -> Result<LedgerId, ErrorReply> {
-    let rules = services.session.namespaces.rules();
-    let prefix = &*rules.private_prefix;
-    let unknown = || ErrorReply::from(ErrorCode::UNKNOWN_CHANNEL);
-    match channel.as_str().strip_prefix(prefix) {
-        Some(open) if !prefix.is_empty() => {
-            let open = ChannelName::parse(open).map_err(|_| unknown())?;
-            LedgerId::of_channel(&open).map_err(|_| unknown())
-        }
-        _ => LedgerId::of_channel(channel).map_err(|_| unknown()),
+/// The ledger that holds a channel's stream.
+pub(super) fn ledger_of(channel: &ChannelName) -> Result<LedgerId, ErrorReply> {
+    LedgerId::of_channel(channel).map_err(|_| ErrorCode::UNKNOWN_CHANNEL.into())
+}
+
+/// The ledger of a channel that is no channel of the domain: what lies with a unit leaves and
+/// comes by its operations alone, whatever a channel is called.
+pub(super) fn generic_ledger_of(channel: &ChannelName) -> Result<LedgerId, ErrorReply> {
+    let ledger = ledger_of(channel)?;
+    match ledger.namespace() {
+        Some(_) => Ok(ledger),
+        None => Err(ErrorCode::PERMISSION_DENIED.into()),
     }
 }
 
@@ -61,6 +62,14 @@ pub(super) fn ledger_of(
 pub(super) fn error_of(error: &CallError) -> ErrorReply {
     match error {
         CallError::Busy | CallError::Contended => ErrorCode::TOO_MANY_REQUESTS.into(),
+        CallError::IdempotencyConflict => {
+            let refusal = domain::error::IDEMPOTENCY_CONFLICT.refuse("");
+            ErrorReply {
+                code: refusal.code,
+                message: refusal.key.to_owned(),
+                temporary: false,
+            }
+        }
         CallError::Refused(refusal) => ErrorReply {
             code: refusal.code,
             message: refusal.key.to_owned(),
@@ -161,38 +170,103 @@ struct Page {
 async fn read(
     services: &Services,
     channel: &ChannelName,
-    range: EntryRange,
+    mut range: EntryRange,
     reader: &Reader,
 ) -> Result<Page, ErrorReply> {
-    let ledger = ledger_of(services, channel)?;
     let ledgers = services.domain.ledgers();
-    let namespace = services.session.namespaces.resolve(channel);
-    if !matches!(namespace, Some(Namespace::Domain)) {
-        let read = ledgers.read(&ledger, channel, range).await;
-        let read = read.map_err(|error| error_of(&error))?;
-        let entries = read.entries.iter();
+    if let Some(options) = services.session.namespaces.options(channel) {
+        let kept = kept(services, channel, range, options).await?;
+        let shown = kept.entries.iter();
         let shown =
-            entries.map(|it| publication(channel, &read.epoch, it, content(&it.entry.content)));
+            shown.map(|it| publication(channel, &kept.epoch, it, content(&it.entry.content)));
         return Ok(Page {
             publications: shown.collect(),
-            top: read.head.top,
-            epoch: read.epoch,
+            top: kept.head.top,
+            epoch: kept.epoch.clone(),
         });
     }
+    let ledger = ledger_of(channel)?;
     let denied = || ErrorReply::from(ErrorCode::PERMISSION_DENIED);
     let subject = reader.subject.clone().ok_or_else(denied)?;
-    let viewer = Viewer::new(subject, reader.lens, services.clock.now_ms());
-    let recalled = recall(ledgers, &ledger, channel, range, viewer).await;
-    let recalled = recalled.map_err(|error| error_of(&error))?;
-    let shown = recalled.entries.into_iter().map(|it| {
-        let content = disclosed(it.disclosure, &it.entry.entry.content.tags);
-        publication(channel, &recalled.epoch, &it.entry, content)
-    });
-    Ok(Page {
-        publications: shown.collect(),
-        top: recalled.head.top,
-        epoch: recalled.epoch.clone(),
-    })
+    let now_ms = services.clock.now_ms();
+    let mut publications = Vec::new();
+    // As many pages as it takes: how much is asked for is bounded by configuration.
+    loop {
+        let viewer = Viewer::new(subject.clone(), reader.lens, now_ms);
+        let asked = EntryRange {
+            limit: (range.limit - publications.len()).min(RECALL_MAX),
+            ..range
+        };
+        let recalled = recall(ledgers, &ledger, channel, asked, viewer).await;
+        let recalled = recalled.map_err(|error| error_of(&error))?;
+        let (found, last) = (recalled.entries.len(), recalled.entries.last());
+        let last = last.map(|it| it.entry.offset);
+        let shown = recalled.entries.into_iter().map(|it| {
+            let content = disclosed(it.disclosure, &it.entry.entry.content.tags);
+            publication(channel, &recalled.epoch, &it.entry, content)
+        });
+        publications.extend(shown);
+        let is_over = found < asked.limit || publications.len() >= range.limit;
+        match (last, range.order) {
+            (Some(last), Order::Ascending) if !is_over => range.from = last.saturating_add(1),
+            (Some(last), Order::Descending) if !is_over && last > 1 => range.to = last - 1,
+            _ => {
+                return Ok(Page {
+                    publications,
+                    top: recalled.head.top,
+                    epoch: recalled.epoch.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// Entries of a generic channel as far as its namespace still keeps them. What is past its size or time
+/// is removed from the store some time later, and must not be seen until then.
+async fn kept(
+    services: &Services,
+    channel: &ChannelName,
+    mut range: EntryRange,
+    options: &ChannelOptions,
+) -> Result<Entries, ErrorReply> {
+    let ledger = generic_ledger_of(channel)?;
+    let limit = range.limit;
+    let oldest_ms = match options.history_ttl_ms {
+        0 => 0,
+        ttl => services.clock.now_ms().saturating_sub(ttl),
+    };
+    loop {
+        let ledgers = services.domain.ledgers();
+        let read = ledgers.read(&ledger, channel, range).await;
+        let mut read = read.map_err(|error| error_of(&error))?;
+        let first = match options.history_size {
+            0 => 1,
+            size => read.head.top.saturating_sub(u64::from(size)) + 1,
+        };
+        let found = read.entries.len();
+        let is_kept =
+            |it: &ChannelEntry| it.offset >= first && it.entry.content.time_ms >= oldest_ms;
+        if range.order == Order::Descending {
+            let kept = read.entries.iter().take_while(|it| is_kept(it)).count();
+            read.entries.truncate(kept);
+            return Ok(read);
+        }
+        let last = read.entries.last().map(|it| it.offset);
+        let gone = read.entries.iter().take_while(|it| !is_kept(it)).count();
+        read.entries.drain(..gone);
+        match last {
+            // All that was asked for in place of what is gone stands further on.
+            Some(last) if gone > 0 && found >= range.limit => {
+                let next = read.entries.first().map_or(last + 1, |it| it.offset);
+                range.from = next.max(first);
+                range.limit = limit.max(AGED_PAGE);
+            }
+            _ => {
+                read.entries.truncate(limit);
+                return Ok(read);
+            }
+        }
+    }
 }
 
 /// What was disclosed to one reader, as content that the hub passes on to them unchanged.

@@ -5,7 +5,7 @@ mod rights;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,8 +21,8 @@ use super::*;
 use crate::auth::mint::{Claims, SigningKey};
 use crate::auth::{ClaimRules, JwtVerifier, KeyMaterial, KeyRing, VerificationKey};
 use crate::domain::OutboxDoor;
-use crate::ledger::{IDLE_UNLOAD, Ledgers, Setup, SystemClock};
-use crate::people::Roster;
+use crate::ledger::{Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, SystemClock};
+use crate::people::{Change, Roster};
 use crate::session::{ChannelOptions, ChannelRules, Namespaces};
 use crate::store::memory::MemoryStore;
 use crate::transport::admission::{Admission, Limits};
@@ -38,6 +38,8 @@ struct Server {
     address: SocketAddr,
     telemetry: Telemetry,
     clock: Arc<Ahead>,
+    /// While set, commits do not reach the shards.
+    lossy: Arc<AtomicBool>,
 }
 
 /// The real clock, moved ahead.
@@ -53,6 +55,25 @@ impl Clock for Ahead {
 
     fn random(&self) -> u128 {
         SystemClock.random()
+    }
+}
+
+/// The way to the shards, with a hole in it.
+struct Lossy {
+    way: Arc<dyn Outlet<Roster>>,
+    lossy: Arc<AtomicBool>,
+}
+
+#[async_trait::async_trait]
+impl Outlet<Roster> for Lossy {
+    async fn deliver(&self, delivery: Arc<Delivery<Change>>) {
+        if !self.lossy.load(Ordering::SeqCst) {
+            self.way.deliver(delivery).await;
+        }
+    }
+
+    async fn answer(&self, shard: usize, answer: ShardAnswer) {
+        self.way.answer(shard, answer).await;
     }
 }
 
@@ -76,7 +97,20 @@ fn settings() -> session::Settings {
         force_recovery: true,
         ..open_channels()
     };
-    let named = [("live".into(), open_channels()), ("kept".into(), kept)];
+    let few = ChannelOptions {
+        history_size: 5,
+        ..kept.clone()
+    };
+    let brief = ChannelOptions {
+        history_ttl_ms: 1,
+        ..kept.clone()
+    };
+    let named = [
+        ("live".into(), open_channels()),
+        ("kept".into(), kept),
+        ("few".into(), few),
+        ("brief".into(), brief),
+    ];
     session::Settings {
         node: "n1".into(),
         domain: true,
@@ -91,14 +125,31 @@ fn start_with(transport: transport::Settings) -> Server {
 }
 
 fn start_on(store: Arc<MemoryStore>, transport: transport::Settings) -> Server {
+    start_whole(store, transport, settings())
+}
+
+fn start_by(session: session::Settings) -> Server {
+    let transport = transport::Settings::default();
+    start_whole(Arc::new(MemoryStore::new()), transport, session)
+}
+
+fn start_whole(
+    store: Arc<MemoryStore>,
+    transport: transport::Settings,
+    session: session::Settings,
+) -> Server {
     let telemetry = Telemetry::new();
     let ahead = Arc::new(Ahead::default());
     let clock: Arc<dyn Clock> = Arc::<Ahead>::clone(&ahead);
     let prepared = Prepared::new(SHARDS, &telemetry);
+    let lossy = Arc::new(AtomicBool::new(false));
     let ledgers = Ledgers::new(Setup {
         store,
         spawner: prepared.spawner(),
-        outlet: prepared.outlet(),
+        outlet: Arc::new(Lossy {
+            way: prepared.outlet(),
+            lossy: Arc::clone(&lossy),
+        }),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
         idle_unload: IDLE_UNLOAD,
@@ -112,7 +163,7 @@ fn start_on(store: Arc<MemoryStore>, transport: transport::Settings) -> Server {
         subscription_tokens: Arc::<JwtVerifier>::clone(&tokens),
         tokens,
         domain: Domain::new(ledgers.clone(), Arc::clone(&clock)),
-        session: Arc::new(settings()),
+        session: Arc::new(session),
         transport: Arc::new(transport),
         edge,
         telemetry: telemetry.clone(),
@@ -131,6 +182,7 @@ fn start_on(store: Arc<MemoryStore>, transport: transport::Settings) -> Server {
         address,
         telemetry,
         clock: ahead,
+        lossy,
     }
 }
 
@@ -303,6 +355,171 @@ async fn what_was_missed_is_recovered_and_read() {
     server.node.stop().await;
 }
 
+async fn publish(server: &Server, channel: &ChannelName, data: &str) -> Published {
+    let publishing = Publishing {
+        data: Bytes::from(data.to_owned()),
+        ..Publishing::default()
+    };
+    server.control.publish(channel, publishing).await.unwrap()
+}
+
+#[tokio::test]
+async fn private_channels_keep_a_history_whatever_they_are_called() {
+    let server = start();
+    for room in 0..16 {
+        let channel: ChannelName = format!("$kept:r{room}").parse().unwrap();
+        publish(&server, &channel, "1").await;
+        let history = || server.control.history(&channel, 10, None, false);
+        assert_eq!(history().await.unwrap().publications.len(), 1, "{channel}");
+        server.control.history_remove(&channel).await.unwrap();
+        let page = history().await.unwrap();
+        assert_eq!((page.publications.len(), page.offset), (0, 1), "{channel}");
+    }
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_with_another_payload_is_told_so() {
+    let server = start();
+    let channel: ChannelName = "kept:k".parse().unwrap();
+    let keyed = async |data: &'static [u8]| {
+        let publishing = Publishing {
+            data: Bytes::from_static(data),
+            idempotency: Some("k".to_owned()),
+            ..Publishing::default()
+        };
+        server.control.publish(&channel, publishing).await
+    };
+    let first = keyed(b"1").await.unwrap();
+    assert_eq!(keyed(b"1").await.unwrap(), first);
+    let conflict = keyed(b"2").await.unwrap_err();
+    assert_eq!(
+        (conflict.code, conflict.message.as_str(), conflict.temporary),
+        (409, "error.idempotency_conflict", false)
+    );
+    let since = klokke_protocol::StreamPosition::default();
+    let wrong = server.control.history(&channel, 1, Some(since), true).await;
+    assert_eq!(
+        wrong.unwrap_err().code,
+        107,
+        "there is nothing before the first"
+    );
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn the_domain_is_closed_whatever_the_marks_of_names_are() {
+    let open = ChannelOptions {
+        history_size: 100,
+        history_ttl_ms: 60_000,
+        ..open_channels()
+    };
+    let rules = ChannelRules {
+        namespace_boundary: "/".into(),
+        ..ChannelRules::default()
+    };
+    let named = [("chat".into(), open.clone())];
+    let session = session::Settings {
+        namespaces: Namespaces::new(rules, Some(open), named).unwrap(),
+        ..settings()
+    };
+    let server = start_by(session);
+    rights::commit(&server, rights::said("of the unit")).await;
+    let mut stranger = Client::connect(&server, "nobody").await;
+    for name in [
+        "unit:G10001",
+        "$unit:G10001",
+        "group:G10001/g1",
+        "person:G10001/p1",
+    ] {
+        let channel: ChannelName = name.parse().unwrap();
+        for (method, body) in [
+            ("subscribe", json!({"channel": name})),
+            ("publish", json!({"channel": name, "data": 1})),
+            ("history", json!({"channel": name, "limit": 10})),
+        ] {
+            let reply = stranger.ask(method, body).await;
+            assert_eq!(reply["error"]["code"], 103, "{method} {name}: {reply}");
+        }
+        let publishing = Publishing {
+            data: Bytes::from_static(b"1"),
+            ..Publishing::default()
+        };
+        let forged = server.control.publish(&channel, publishing).await;
+        assert_eq!(forged.unwrap_err().code, 107, "{name}");
+        let read = server.control.history(&channel, 10, None, false).await;
+        assert_eq!(read.unwrap_err().code, 107, "{name}");
+    }
+    let room: ChannelName = "chat/a".parse().unwrap();
+    assert_eq!(publish(&server, &room, "1").await.offset, 1);
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_beyond_the_size_or_time_of_a_history_is_not_read() {
+    let server = start();
+    let few: ChannelName = "few:a".parse().unwrap();
+    for n in 1..=20 {
+        publish(&server, &few, &n.to_string()).await;
+    }
+    let offsets = async |limit, since: Option<u64>, reverse| {
+        let since = since.map(|offset| klokke_protocol::StreamPosition {
+            offset,
+            ..Default::default()
+        });
+        let page = server.control.history(&few, limit, since, reverse).await;
+        let publications = page.unwrap().publications;
+        publications.iter().map(|it| it.offset).collect::<Vec<_>>()
+    };
+    assert_eq!(offsets(u32::MAX, None, false).await, [16, 17, 18, 19, 20]);
+    assert_eq!(offsets(2, None, false).await, [16, 17]);
+    assert_eq!(offsets(2, Some(3), false).await, [16, 17]);
+    assert_eq!(offsets(2, Some(17), false).await, [18, 19]);
+    assert_eq!(offsets(9, None, true).await, [20, 19, 18, 17, 16]);
+    assert_eq!(offsets(9, Some(18), true).await, [17, 16]);
+
+    let mut client = Client::connect(&server, "u1").await;
+    let epoch = publish(&server, &few, "21").await.epoch;
+    for (offset, recovered) in [(15, false), (16, true)] {
+        let wish = json!({"channel": few.as_str(), "recover": true, "offset": offset,
+            "epoch": epoch.as_str()});
+        let reply = client.ask("subscribe", wish).await;
+        let result = &reply["subscribe"];
+        assert_eq!(
+            result["recovered"].as_bool().unwrap_or(false),
+            recovered,
+            "{reply}"
+        );
+        let count = result["publications"].as_array().map_or(0, Vec::len);
+        assert_eq!(count, if recovered { 5 } else { 0 }, "{reply}");
+        client
+            .ask("unsubscribe", json!({"channel": few.as_str()}))
+            .await;
+    }
+
+    let brief: ChannelName = "brief:a".parse().unwrap();
+    let position = publish(&server, &brief, "1").await;
+    let until_gone = async {
+        loop {
+            let page = server
+                .control
+                .history(&brief, 10, None, false)
+                .await
+                .unwrap();
+            if page.publications.is_empty() {
+                return page.offset;
+            }
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), until_gone).await;
+    assert_eq!(waited, Ok(1), "the position stays");
+    let wish = json!({"channel": brief.as_str(), "recover": true, "offset": 0,
+        "epoch": position.epoch.as_str()});
+    let reply = client.ask("subscribe", wish).await;
+    assert!(reply["subscribe"]["recovered"].is_null(), "{reply}");
+    server.node.stop().await;
+}
+
 #[tokio::test]
 async fn publishing_and_subscribing_at_once_leaves_no_gap_and_no_double() {
     const LAST: u64 = 400;
@@ -388,25 +605,164 @@ async fn the_server_api_reaches_sessions_wherever_they_are() {
         user: "guardian".to_owned(),
         ..Target::default()
     };
-    let open = server.control.connections(&target).await.unwrap();
-    assert_eq!(open.len(), SHARDS);
+    let listing = |target: &Target, after: &str, limit| Listing {
+        target: target.clone(),
+        after: after.to_owned(),
+        limit,
+    };
+    let open = server.control.connections(&listing(&target, "", 10)).await;
+    assert_eq!(open.unwrap().len(), SHARDS);
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = listing(&Target::default(), &after, 3);
+        let page = server.control.connections(&page).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 3, "a page is no longer than asked");
+        after = last.client.clone();
+        all.extend(page.into_iter().map(|it| it.client));
+    }
+    assert_eq!(all.len(), SHARDS + 1, "who names nobody lists everybody");
+    assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
     let gone = DisconnectCode::FORCE_DISCONNECT.into();
     server.control.disconnect(target.clone(), gone).await;
     for client in &mut clients {
         assert_eq!(client.close_code().await, 3503);
     }
     other.ask("subscribe", json!({"channel": "live:a"})).await;
-    assert!(
-        server
-            .control
-            .connections(&target)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let open = server.control.connections(&listing(&target, "", 10)).await;
+    assert!(open.unwrap().is_empty());
+    let gone = DisconnectCode::FORCE_DISCONNECT.into();
+    server.control.disconnect(Target::default(), gone).await;
+    for (channel, code) in [
+        ("nope:a", 102),
+        ("unit:G10001", 103),
+        ("$person:G10001/p1", 103),
+        ("", 107),
+    ] {
+        let subscription = session::ServerSubscription {
+            channel: channel.into(),
+            ..session::ServerSubscription::default()
+        };
+        let told = server.control.subscribe(target.clone(), subscription).await;
+        assert_eq!(told.unwrap_err().code, code, "{channel}");
+    }
     let channels = server.control.channels().await.unwrap();
     let name = ChannelName::parse("live:a").unwrap();
     assert_eq!(channels.get(&name), Some(&1));
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_has_no_more_connections_than_the_limit_says() {
+    let session = session::Settings {
+        user_connection_limit: 2,
+        ..settings()
+    };
+    let server = start_by(session);
+    let first = Client::connect(&server, "guardian").await;
+    let _second = Client::connect(&server, "guardian").await;
+    let mut third = Client::open(&server).await;
+    let connect = json!({"id": 1, "connect": {"token": token("guardian")}});
+    third
+        .socket
+        .send(Message::text(connect.to_string()))
+        .await
+        .unwrap();
+    assert_eq!(third.close_code().await, 3504);
+    Client::connect(&server, "teacher").await;
+    drop(first);
+    let again = async {
+        loop {
+            let mut client = Client::open(&server).await;
+            client
+                .socket
+                .send(Message::text(connect.to_string()))
+                .await
+                .unwrap();
+            if let Some(Ok(Message::Text(_))) = client.socket.next().await {
+                return;
+            }
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), again).await;
+    waited.expect("the place of the one that went is free");
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_go_on_is_closed() {
+    let server = start();
+    let claims = |id: &str, issued| Claims {
+        sub: Some("guardian".to_owned()),
+        jti: Some(id.to_owned()),
+        iat: Some(issued),
+        ..Claims::default()
+    };
+    let mut clients = Vec::new();
+    for (id, issued) in [("a", 100), ("b", 100), ("c", 200)] {
+        let token = SigningKey::hmac(SECRET).mint(&claims(id, issued)).unwrap();
+        let mut client = Client::open(&server).await;
+        client.ask("connect", json!({"token": token})).await;
+        clients.push(client);
+    }
+    let revocations = Arc::new(crate::auth::Revocations::default());
+    let judge = async |lines: &str| {
+        revocations.load(lines, 0).unwrap();
+        let revocations = Arc::clone(&revocations);
+        let judged = move |who: &session::Identity| {
+            let is_over = revocations.covers(who.token.as_deref(), &who.subject, who.issued_ms);
+            is_over.then_some(DisconnectCode::INVALID_TOKEN)
+        };
+        server.control.judge(Arc::new(judged)).await;
+    };
+    judge("{\"jti\": \"b\"}").await;
+    assert_eq!(clients[1].close_code().await, 3500);
+    judge("{\"sub\": \"guardian\", \"not_before\": 150}").await;
+    assert_eq!(clients[0].close_code().await, 3500);
+    let reply = clients[2]
+        .ask("presence_stats", json!({"channel": "live:a"}))
+        .await;
+    assert!(reply["presence_stats"].is_object(), "{reply}");
+    // A newer token takes the old one's place.
+    let newer = SigningKey::hmac(SECRET).mint(&claims("d", 300)).unwrap();
+    clients[2].ask("refresh", json!({"token": newer})).await;
+    judge("{\"jti\": \"c\"}").await;
+    let reply = clients[2]
+        .ask("presence_stats", json!({"channel": "live:a"}))
+        .await;
+    assert!(reply["presence_stats"].is_object(), "{reply}");
+    judge("{\"jti\": \"d\"}").await;
+    assert_eq!(clients[2].close_code().await, 3500);
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_publication_is_noticed_where_no_other_follows() {
+    let session = session::Settings {
+        position_check_delay_ms: 100,
+        ..settings()
+    };
+    let server = start_by(session);
+    let channel: ChannelName = "kept:a".parse().unwrap();
+    let mut client = Client::connect(&server, "guardian").await;
+    client
+        .ask("subscribe", json!({"channel": channel.as_str()}))
+        .await;
+    publish(&server, &channel, "1").await;
+    client.publication().await;
+    server.lossy.store(true, Ordering::SeqCst);
+    publish(&server, &channel, "2").await;
+    server.lossy.store(false, Ordering::SeqCst);
+    let push = client.push().await;
+    assert_eq!(push["unsubscribe"]["code"], 2500, "{push}");
+    let page = server.control.history(&channel, 10, None, false).await;
+    assert_eq!(page.unwrap().publications.len(), 2, "it is not lost");
+    // Who has everything is left alone: ten rounds of checks change nothing.
+    client
+        .ask("subscribe", json!({"channel": channel.as_str()}))
+        .await;
+    let quiet = tokio::time::timeout(Duration::from_secs(1), client.push()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
     server.node.stop().await;
 }
 

@@ -100,6 +100,8 @@ impl Session {
             profiles: token.profiles.clone().into(),
             level: token.level,
             authenticated_ms: token.authenticated_at,
+            token: token.id.as_deref().map(Into::into),
+            issued_ms: token.issued_at,
         });
         connecting.expires_at_ms = token.expires_at.filter(|_| !self.settings.insecure);
         if connecting.expires_at_ms.is_some_and(|at| at <= now_ms) {

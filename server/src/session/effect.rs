@@ -230,6 +230,10 @@ pub struct Identity {
     pub level: u8,
     /// When the person last authenticated.
     pub authenticated_ms: Option<UnixMillis>,
+    /// `jti` of the token that was shown last.
+    pub token: Option<Box<str>>,
+    /// When that token was issued.
+    pub issued_ms: Option<UnixMillis>,
 }
 
 impl fmt::Debug for Identity {

@@ -51,8 +51,6 @@ pub struct ChannelOptions {
     pub history_size: u32,
     /// How long they are kept; 0 keeps none.
     pub history_ttl_ms: u64,
-    /// How long the stream's position outlives its last activity.
-    pub history_meta_ttl_ms: u64,
     /// Every subscription is positioned.
     pub force_positioning: bool,
     /// Subscriptions may ask to be positioned.
@@ -206,6 +204,10 @@ impl Namespaces {
     /// The namespace of a channel; `None` if there is no such.
     #[must_use]
     pub fn resolve(&self, channel: &ChannelName) -> Option<Namespace<'_>> {
+        // Ledgers know the domain's channels by these names, whatever boundary is configured here.
+        if RESERVED.contains(&channel.namespace()) {
+            return Some(Namespace::Domain);
+        }
         let name = self.rules.without_private(channel.as_str());
         match name.split_once(&*self.rules.namespace_boundary) {
             Some((namespace, _)) if RESERVED.contains(&namespace) => Some(Namespace::Domain),
@@ -275,4 +277,49 @@ fn check_history(name: &str, options: &ChannelOptions) -> Result<(), NamespaceEr
         return Err(NamespaceError::Recovery(name.into()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::LedgerId;
+
+    #[test]
+    fn no_configured_mark_opens_the_domain() {
+        let names = [
+            "unit:M101",
+            "person:G10001/p17",
+            "group:K101/g3",
+            "$unit:M101",
+            "$$unit:M101",
+            "!unit:M101",
+            "!$unit:M101",
+            "unit/M101",
+            "unit",
+            "chat/unit:M101",
+            "room",
+        ];
+        for (boundary, prefix) in [(":", "$"), ("/", "$"), ("/", "!"), ("::", "!"), (".", "")] {
+            let rules = ChannelRules {
+                namespace_boundary: boundary.into(),
+                private_prefix: prefix.into(),
+                ..ChannelRules::default()
+            };
+            let open = ChannelOptions {
+                allow_subscribe_for_client: true,
+                ..ChannelOptions::default()
+            };
+            let named = [("chat".into(), open.clone())];
+            let namespaces = Namespaces::new(rules, Some(open), named).expect("good names");
+            for name in names {
+                let channel = ChannelName::parse(name).expect("a name");
+                let ledger = LedgerId::of_channel(&channel).expect("a ledger");
+                let is_open = namespaces.options(&channel).is_some();
+                assert!(
+                    !is_open || ledger.namespace().is_some(),
+                    "{name} with {boundary} and {prefix} is open and lies in the ledger {ledger}"
+                );
+            }
+        }
+    }
 }

@@ -76,7 +76,9 @@ impl Session {
             > strength(old.level, old.authenticated_ms);
         let profiles_differ = *token.profiles != *old.profiles;
         let info_differs = token.info.as_ref().is_some_and(|info| *info != old.info);
-        if rises || profiles_differ || info_differs {
+        let is_same =
+            token.id.as_deref() == old.token.as_deref() && token.issued_at == old.issued_ms;
+        if rises || profiles_differ || info_differs || !is_same {
             let (level, authenticated_ms) = if rises {
                 (token.level, token.authenticated_at)
             } else {
@@ -103,6 +105,8 @@ impl Session {
             profiles: token.profiles.clone().into(),
             level,
             authenticated_ms,
+            token: token.id.as_deref().map(Into::into),
+            issued_ms: token.issued_at,
         });
     }
 

@@ -27,6 +27,10 @@ pub struct Settings {
     pub frame_max_bytes: usize,
     /// Most channels of one connection, those of the domain not counted.
     pub channel_limit: usize,
+    /// Most connections of one user on this node; 0 means no limit.
+    pub user_connection_limit: u32,
+    /// How long a channel must be quiet before positions are compared with its stream; 0 never does.
+    pub position_check_delay_ms: u64,
     /// Most publications of one history page.
     pub history_max_publication_limit: u32,
     /// Most publications of one recovery.
@@ -70,6 +74,8 @@ impl Default for Settings {
             expired_sub_close_delay_ms: 25_000,
             frame_max_bytes: limits::FRAME_BYTES_MAX,
             channel_limit: limits::CHANNELS_PER_CONNECTION_MAX,
+            user_connection_limit: 0,
+            position_check_delay_ms: 40_000,
             history_max_publication_limit: publications(limits::HISTORY_PUBLICATIONS_MAX),
             recovery_max_publication_limit: publications(limits::RECOVERY_PUBLICATIONS_MAX),
             error_limit: 0,

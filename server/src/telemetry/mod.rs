@@ -22,6 +22,7 @@
 
 pub mod catalogue;
 mod exposition;
+mod figures;
 pub mod logs;
 mod meters;
 mod metric;
@@ -29,5 +30,6 @@ mod metric;
 mod tests;
 
 pub use exposition::CONTENT_TYPE;
+pub use figures::ProcessFigures;
 pub use meters::{Count, Level, Meters, SERIES_MAX, Spread, Telemetry};
 pub use metric::{Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, OTHER, Unit, Values};

@@ -4,12 +4,22 @@
 //! address is not that, so the defaults leave room for thousands; connections from the machine
 //! itself are a proxy's or a test's and count only towards the total. IPv6 addresses count by /64,
 //! which is what one customer has.
+//!
+//! A proxy in front that is known as such counts towards the total too; who comes through it is
+//! counted when the request says who that is.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::config::Network;
+
+/// Where proxies write for whom they ask, each at the end of what it was told.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Addresses remembered at once. At some 64 bytes each the table stays below 8 MiB.
 const ADDRESSES_MAX: usize = 100_000;
@@ -87,6 +97,7 @@ struct Account {
 /// The door book of a node.
 pub struct Admission {
     limits: Limits,
+    proxies: Box<[Network]>,
     open: AtomicUsize,
     accounts: Mutex<HashMap<IpAddr, Account>>,
 }
@@ -94,7 +105,13 @@ pub struct Admission {
 /// The right to one open connection. Dropping it gives it back.
 pub struct Permit {
     admission: Arc<Admission>,
-    account: Option<IpAddr>,
+    charge: Option<Charge>,
+}
+
+/// One open connection on the account of an address. Dropping it gives it back.
+pub struct Charge {
+    admission: Arc<Admission>,
+    account: IpAddr,
 }
 
 /// Seconds of its rate an address may use at once.
@@ -104,8 +121,15 @@ impl Admission {
     /// A door with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Arc<Self> {
+        Self::behind(Vec::new(), limits)
+    }
+
+    /// A door behind proxies that say for whom they ask.
+    #[must_use]
+    pub fn behind(proxies: Vec<Network>, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
+            proxies: proxies.into(),
             open: AtomicUsize::new(0),
             accounts: Mutex::default(),
         })
@@ -126,15 +150,56 @@ impl Admission {
         if total > 0 && self.open() >= total {
             return Err(Refused::Full);
         }
-        let account = account_of(peer).filter(|_| self.counts_addresses());
-        if let Some(address) = account {
-            self.debit(address, now)?;
-        }
+        let charge = if self.is_proxy(peer) {
+            None
+        } else {
+            self.charge(peer, now)?
+        };
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Permit {
             admission: Arc::clone(self),
-            account,
+            charge,
         })
+    }
+
+    /// Puts a connection on the account of an address; `None` when none is kept for it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn charge(
+        self: &Arc<Self>,
+        client: IpAddr,
+        now: Instant,
+    ) -> Result<Option<Charge>, Refused> {
+        let Some(account) = account_of(client).filter(|_| self.counts_addresses()) else {
+            return Ok(None);
+        };
+        self.debit(account, now)?;
+        Ok(Some(Charge {
+            admission: Arc::clone(self),
+            account,
+        }))
+    }
+
+    /// Who asks: the other end, or when that is a known proxy, the last address before it that is
+    /// none. What stands further left anybody could have written.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let told = headers.get_all(FORWARDED_FOR).iter();
+        let told: Vec<&str> = told.filter_map(|value| value.to_str().ok()).collect();
+        let mut told = told.iter().rev().flat_map(|value| value.rsplit(','));
+        while self.is_proxy(client) {
+            match told.next().and_then(address_in) {
+                Some(before) => client = before,
+                None => break,
+            }
+        }
+        client
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.holds(address))
     }
 
     fn counts_addresses(&self) -> bool {
@@ -197,13 +262,38 @@ impl Account {
     }
 }
 
+impl Permit {
+    /// The door that let it in.
+    #[must_use]
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// From now on it is on this account.
+    pub fn put_on(&mut self, charge: Charge) {
+        self.charge = Some(charge);
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.account {
-            self.admission.credit(address);
-        }
     }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.admission.credit(self.account);
+    }
+}
+
+/// The address in one item of the header: alone, with a port, or in brackets.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>();
+    let address = address.or_else(|_| text.parse::<SocketAddr>().map(|it| it.ip()));
+    address.ok().map(|address| address.to_canonical())
 }
 
 /// Whose account an address counts on; `None` for the machine itself.
@@ -268,6 +358,59 @@ mod tests {
         for _ in 0..5 {
             std::mem::forget(admit(&admission, "127.0.0.1", now).expect("the machine itself"));
         }
+    }
+
+    #[test]
+    fn who_asks_is_the_last_address_that_is_no_proxy() {
+        let proxies = ["10.0.0.0/8", "::1"].map(|it| it.parse().expect("a network"));
+        let admission = Admission::behind(proxies.into(), Limits::default());
+        let rows: [(&str, &[&str], &str); 10] = [
+            ("192.0.2.1", &["198.51.100.9"], "192.0.2.1"),
+            ("10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["203.0.113.5, 198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["198.51.100.9, 10.0.0.7"], "198.51.100.9"),
+            (
+                "10.0.0.1",
+                &["203.0.113.5", "198.51.100.9,10.0.0.7"],
+                "198.51.100.9",
+            ),
+            ("10.0.0.1", &["198.51.100.9:4711"], "198.51.100.9"),
+            ("::1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("::1", &["2001:db8::7"], "2001:db8::7"),
+            ("10.0.0.1", &["203.0.113.5, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+        ];
+        for (peer, told, client) in rows {
+            let mut headers = HeaderMap::new();
+            for value in told {
+                headers.append(FORWARDED_FOR, value.parse().expect("ASCII"));
+            }
+            let found = admission.client(peer.parse().expect("an address"), &headers);
+            assert_eq!(found.to_string(), client, "{peer} {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_has_no_account_of_its_own() {
+        let limits = Limits {
+            connections: 0,
+            connections_per_address: 1,
+            rate_per_address: 0,
+        };
+        let proxies = vec![SCHOOL.parse().expect("a network")];
+        let admission = Admission::behind(proxies, limits);
+        let now = Instant::now();
+        let mut permits: Vec<_> = (0..3)
+            .map(|_| admit(&admission, SCHOOL, now).expect("a proxy"))
+            .collect();
+        let client = "198.51.100.9".parse().expect("an address");
+        let charge = admission.charge(client, now).expect("room");
+        permits[0].put_on(charge.expect("an account"));
+        let again = admission.charge(client, now);
+        assert_eq!(again.err(), Some(Refused::Address));
+        drop(permits);
+        assert!(admission.charge(client, now).is_ok());
+        assert_eq!(admission.open(), 0);
     }
 
     #[test]

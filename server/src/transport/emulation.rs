@@ -12,15 +12,14 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming as RequestBody;
 use klokke_protocol::{Codec, EmulationRequest};
 use prost::Message as _;
 
-use super::body::{ReplyBody, StreamBody};
+use super::body::{ReplyBody, RequestBody, RequestBodyError, StreamBody};
 use super::handshake::Refusal;
 use super::host::{Door, Host, Opening, Uplink};
 use super::link::Link;
-use super::serve::{Connection, refuse};
+use super::serve::{Connection, late, refuse};
 
 const PROTOBUF_TYPE: &str = "application/octet-stream";
 const NOT_BUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -45,10 +44,14 @@ pub(super) async fn open<H: Host>(
         Ok(first) => first,
         Err(refusal) => return with_cors(refuse(refusal), origin),
     };
+    let charge = match connection.charge(&headers) {
+        Ok(charge) => charge,
+        Err(refusal) => return with_cors(refuse(refusal), origin),
+    };
     let opening = Opening {
         door,
         codec,
-        peer: connection.peer.ip(),
+        peer: connection.client(&headers),
         native_ping: false,
         headers,
     };
@@ -63,7 +66,12 @@ pub(super) async fn open<H: Host>(
         return with_cors(refuse(refusal), origin);
     };
     let host = Rc::clone(&connection.host);
-    let body = StreamBody { link, host, id };
+    let body = StreamBody {
+        link,
+        host,
+        id,
+        _charge: charge,
+    };
     connection.host.receive(id, first);
     with_cors(stream_response(body, door, codec), origin)
 }
@@ -194,6 +202,14 @@ async fn read_body(request: Request<RequestBody>, max_bytes: usize) -> Result<By
         Err(error) if error.is::<LengthLimitError>() => {
             let text = "body too large";
             Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text))
+        }
+        Err(error)
+            if matches!(
+                error.downcast_ref::<RequestBodyError>(),
+                Some(RequestBodyError::Late)
+            ) =>
+        {
+            Err(late())
         }
         Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "body incomplete")),
     }

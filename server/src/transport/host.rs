@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming as RequestBody;
 use klokke_protocol::Codec;
 
-use super::Link;
+use super::admission::Refused;
+use super::{Link, RequestBody};
 use crate::hub::ConnKey;
 
 /// By which door a connection came.
@@ -43,7 +43,7 @@ pub struct Opening {
     pub door: Door,
     /// How it writes its messages.
     pub codec: Codec,
-    /// The other end's address.
+    /// The client's address, as far as that is known.
     pub peer: IpAddr,
     /// The client wants native WebSocket pings in place of the protocol's own.
     pub native_ping: bool,
@@ -82,6 +82,9 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait Host: 'static {
     /// Whether another connection would be taken; asked before a client is told yes.
     fn has_room(self: &Rc<Self>) -> bool;
+
+    /// Somebody behind a proxy was refused.
+    fn refused(self: &Rc<Self>, why: Refused);
 
     /// A connection opened. `None` when no more are taken (drain, memory): the client gets 503.
     fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey>;

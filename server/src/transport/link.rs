@@ -128,8 +128,9 @@ impl Link {
         self.state.get() == State::Open
     }
 
+    /// Whether too much waits. One write alone never does, whatever its size: its reader had nothing before it.
     pub(super) fn is_over_limit(&self) -> bool {
-        self.queued_bytes.get() > self.queue_max_bytes
+        self.queued_bytes.get() > self.queue_max_bytes && self.queue.borrow().len() > 1
     }
 
     pub(super) fn socket(&self) -> Option<&Socket> {
@@ -247,7 +248,7 @@ impl Link {
         if was_empty {
             self.wake();
         }
-        if !was_empty && self.is_over_limit() {
+        if self.is_over_limit() {
             return Written::Overflow;
         }
         Written::Queued

@@ -23,7 +23,7 @@ mod tests;
 pub mod tls;
 mod websocket;
 
-pub use body::ReplyBody;
+pub use body::{ReplyBody, RequestBody, RequestBodyError};
 pub use host::{Cause, Door, Host, LocalFuture, Opening, Uplink};
 pub use link::{Last, Link, Written};
 pub use origin::{Origins, PatternError};

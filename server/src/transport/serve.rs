@@ -6,16 +6,17 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming as RequestBody;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming as RawBody;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,8 +26,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::admission::Permit;
-use super::body::ReplyBody;
+use super::admission::{Admission, Charge, Permit, Refused};
+use super::body::{ReplyBody, RequestBody};
 use super::emulation;
 use super::handshake::{Refusal, negotiate};
 use super::host::{Door, Host, Opening};
@@ -52,6 +53,8 @@ pub struct Settings {
     pub queue_max_bytes: usize,
     /// Time from accept to the first whole request.
     pub handshake_timeout: Duration,
+    /// Time from a request's head to the end of its body.
+    pub body_timeout: Duration,
     /// From which pages browsers may connect.
     pub origins: Origins,
     /// Whether `/connection/http_stream` is served.
@@ -61,12 +64,13 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 64 KiB frames, 1 MiB queue, 10 s for the handshake, WebSocket only.
+    /// 64 KiB frames, 1 MiB queue, 10 s for the handshake, 30 s for a body, WebSocket only.
     fn default() -> Self {
         Self {
             frame_max_bytes: 64 * 1024,
             queue_max_bytes: 1024 * 1024,
             handshake_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             origins: Origins::default(),
             http_stream: false,
             sse: false,
@@ -91,10 +95,42 @@ pub(super) struct Connection<H: Host> {
     pub(super) host: Rc<H>,
     pub(super) settings: Arc<Settings>,
     pub(super) peer: SocketAddr,
+    admission: Arc<Admission>,
+    /// The account of who became a WebSocket through a proxy.
+    charge: RefCell<Option<Charge>>,
     /// Set when an answer was "switching protocols".
     upgrade: RefCell<Option<Opening>>,
     /// Whether any request came yet.
     spoken: Cell<bool>,
+}
+
+impl<H: Host> Connection<H> {
+    /// Who asks.
+    pub(super) fn client(&self, headers: &HeaderMap) -> IpAddr {
+        self.admission.client(self.peer.ip(), headers)
+    }
+
+    /// Puts a new connection through a proxy on the account of who is behind it; others were
+    /// counted when their socket came.
+    pub(super) fn charge(&self, headers: &HeaderMap) -> Result<Option<Charge>, Refusal> {
+        let client = self.client(headers);
+        if client == self.peer.ip().to_canonical() {
+            return Ok(None);
+        }
+        self.admission
+            .charge(client, Instant::now())
+            .map_err(|why| {
+                self.host.refused(why);
+                let status = match why {
+                    Refused::Full => StatusCode::SERVICE_UNAVAILABLE,
+                    Refused::Address | Refused::Rate => StatusCode::TOO_MANY_REQUESTS,
+                };
+                Refusal {
+                    header: Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+                    ..Refusal::new(status, "too many connections")
+                }
+            })
+    }
 }
 
 /// Serves one socket to its end, or until its own task took it over. `drain` turning true lets
@@ -118,6 +154,8 @@ pub async fn serve<H: Host>(
         host,
         settings,
         peer,
+        admission: Arc::clone(permit.admission()),
+        charge: RefCell::new(None),
         upgrade: RefCell::new(None),
         spoken: Cell::new(false),
     });
@@ -164,7 +202,7 @@ where
         .max_buf_size(HEAD_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut patience = pin!(tokio::time::sleep(connection.settings.handshake_timeout));
-    let mut draining = false;
+    let (mut draining, mut impatient) = (false, true);
     loop {
         tokio::select! {
             biased;
@@ -173,7 +211,11 @@ where
                 done.ok()?;
                 break;
             }
-            () = &mut patience, if !connection.spoken.get() => return None,
+            // Whether a request came is known only now: while it is answered this loop waits here.
+            () = &mut patience, if impatient => match connection.spoken.get() {
+                true => impatient = false,
+                false => return None,
+            },
             _ = drain.wait_for(|drain| *drain), if !draining => {
                 draining = true;
                 std::pin::Pin::new(&mut http).graceful_shutdown();
@@ -194,11 +236,14 @@ fn become_websocket<H: Host>(
     socket: Socket,
     early: &[u8],
     connection: &Connection<H>,
-    permit: Permit,
+    mut permit: Permit,
 ) {
     let Some(opening) = connection.upgrade.take() else {
         return;
     };
+    if let Some(charge) = connection.charge.take() {
+        permit.put_on(charge);
+    }
     let settings = &connection.settings;
     let link = Rc::new(Link::to_socket(socket, settings.queue_max_bytes));
     let Some(id) = connection.host.open(&opening, &link) else {
@@ -210,12 +255,16 @@ fn become_websocket<H: Host>(
 }
 
 async fn answer<H: Host>(
-    request: Request<RequestBody>,
+    request: Request<RawBody>,
     connection: &Rc<Connection<H>>,
 ) -> Response<ReplyBody<H>> {
     connection.spoken.set(true);
+    if request.uri().path() == "/connection/websocket" {
+        return upgrade(request, connection);
+    }
+    let patience = connection.settings.body_timeout;
+    let request = request.map(|body| RequestBody::new(body, patience));
     match request.uri().path() {
-        "/connection/websocket" => upgrade(request, connection),
         "/connection/http_stream" if connection.settings.http_stream => {
             emulation::open(request, connection, Door::HttpStream).await
         }
@@ -226,14 +275,21 @@ async fn answer<H: Host>(
             emulation::uplink(request, connection).await
         }
         _ => {
-            let response = connection.host.edge(request, connection.peer).await;
+            let lateness = request.body().lateness();
+            let client = connection.client(request.headers());
+            let client = SocketAddr::new(client, connection.peer.port());
+            let response = connection.host.edge(request, client).await;
+            if lateness.load(Ordering::Relaxed) {
+                // The edge knows only that it got no body.
+                return refuse(late());
+            }
             response.map(ReplyBody::Edge)
         }
     }
 }
 
 fn upgrade<H: Host>(
-    request: Request<RequestBody>,
+    request: Request<RawBody>,
     connection: &Connection<H>,
 ) -> Response<ReplyBody<H>> {
     let (parts, _) = request.into_parts();
@@ -247,10 +303,14 @@ fn upgrade<H: Host>(
         Ok(agreement) => agreement,
         Err(refusal) => return refuse(refusal),
     };
+    match connection.charge(&parts.headers) {
+        Ok(charge) => *connection.charge.borrow_mut() = charge,
+        Err(refusal) => return refuse(refusal),
+    }
     let opening = Opening {
         door: Door::WebSocket,
         codec: agreement.codec,
-        peer: connection.peer.ip(),
+        peer: connection.client(&parts.headers),
         native_ping: agreement.native_ping,
         headers: parts.headers,
     };
@@ -259,6 +319,11 @@ fn upgrade<H: Host>(
     *response.headers_mut() = agreement.headers;
     *connection.upgrade.borrow_mut() = Some(opening);
     response
+}
+
+/// What a client is told whose body did not come in time.
+pub(super) fn late() -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "body took too long")
 }
 
 /// An answer that says what was wrong.

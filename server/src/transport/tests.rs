@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming as RequestBody;
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
@@ -30,6 +31,7 @@ struct Echo {
     links: RefCell<Vec<Option<Rc<Link>>>>,
     openings: RefCell<Vec<Opening>>,
     closed: RefCell<Vec<(u32, Cause)>>,
+    refused: RefCell<Vec<Refused>>,
     changed: Notify,
     full: Cell<bool>,
     silent: Cell<bool>,
@@ -64,6 +66,10 @@ impl Echo {
 impl Host for Echo {
     fn has_room(self: &Rc<Self>) -> bool {
         !self.full.get()
+    }
+
+    fn refused(self: &Rc<Self>, why: Refused) {
+        self.refused.borrow_mut().push(why);
     }
 
     fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey> {
@@ -122,7 +128,11 @@ impl Host for Echo {
         _: SocketAddr,
     ) -> LocalFuture<'_, Response<axum::body::Body>> {
         let path = request.uri().path().to_owned();
-        Box::pin(async move { Response::new(axum::body::Body::from(path)) })
+        Box::pin(async move {
+            // As the edge does it: the body first.
+            let _ = request.into_body().collect().await;
+            Response::new(axum::body::Body::from(path))
+        })
     }
 }
 
@@ -157,9 +167,16 @@ impl Server {
     }
 
     fn start_with(settings: Settings, limits: Limits, tls: Option<Arc<Certificate>>) -> Self {
+        Self::start_at(Admission::new(limits), settings, tls)
+    }
+
+    fn start_at(
+        admission: Arc<Admission>,
+        settings: Settings,
+        tls: Option<Arc<Certificate>>,
+    ) -> Self {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), tls).unwrap();
         let address = listener.local_addr().unwrap();
-        let admission = Admission::new(limits);
         let (sockets, mut accepted) = mpsc::unbounded_channel();
         let (refused, refusals) = mpsc::unbounded_channel();
         let (drain, draining) = watch::channel(false);
@@ -507,6 +524,52 @@ fn a_full_server_says_so() {
 }
 
 #[test]
+fn behind_a_proxy_each_client_has_an_account_of_its_own() {
+    on_shard(async {
+        let limits = Limits {
+            connections_per_address: 2,
+            ..Limits::default()
+        };
+        let proxies = vec!["127.0.0.1".parse().unwrap()];
+        let admission = Admission::behind(proxies, limits);
+        let server = Server::start_at(admission, small(), None);
+        let from = [("x-forwarded-for", "203.0.113.5, 198.51.100.9")];
+        let first = server.websocket_with(&from).await.unwrap().0;
+        let peer = server
+            .echo
+            .until(|echo| Some(echo.openings.borrow().first()?.peer))
+            .await;
+        assert_eq!(peer.to_string(), "198.51.100.9");
+        let stream = "POST /connection/http_stream HTTP/1.1\r\nhost: x\r\n\
+            x-forwarded-for: 198.51.100.9\r\ncontent-length: 5\r\n\r\nfirst";
+        let mut down = server.tcp().await;
+        down.write_all(stream.as_bytes()).await.unwrap();
+        read_until(&mut down, "first").await;
+
+        let Err(tungstenite::Error::Http(response)) = server.websocket_with(&from).await else {
+            panic!("must be refused");
+        };
+        assert_eq!(response.status(), 429);
+        assert!(response.headers().contains_key("retry-after"));
+        let mut refused = server.tcp().await;
+        refused.write_all(stream.as_bytes()).await.unwrap();
+        read_until(&mut refused, "HTTP/1.1 429").await;
+        assert_eq!(*server.echo.refused.borrow(), [Refused::Address; 2]);
+        let other = [("x-forwarded-for", "198.51.100.10")];
+        server.websocket_with(&other).await.unwrap();
+
+        drop((first, down));
+        server.echo.cause_of(0).await;
+        server.echo.cause_of(1).await;
+        loop {
+            if server.websocket_with(&from).await.is_ok() {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
 fn emulated_connections_go_both_ways() {
     on_shard(async {
         let server = Server::start(small());
@@ -546,6 +609,64 @@ fn server_sent_events_begin_with_an_empty_line_and_end_when_closed() {
         assert!(body.starts_with("2\r\n\r\n\r\n"), "{body:?}");
         assert!(body.ends_with("data: bye\n\n\r\n0\r\n\r\n"), "{body:?}");
         assert!(server.echo.closed.borrow().is_empty());
+    });
+}
+
+#[test]
+fn requests_outlive_the_time_for_the_handshake() {
+    let short = Settings {
+        handshake_timeout: Duration::from_millis(100),
+        ..small()
+    };
+    on_shard(async move {
+        let server = Server::start(short.clone());
+        // A client that says nothing is what the timeout is for; once it is over for that one, it
+        // is over for those before it too.
+        let mut streams = Vec::new();
+        for open in [
+            "POST /connection/http_stream HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nfirst",
+            "GET /connection/sse?cf_connect=first HTTP/1.1\r\nhost: x\r\n\r\n",
+        ] {
+            let mut down = server.tcp().await;
+            down.write_all(open.as_bytes()).await.unwrap();
+            read_until(&mut down, "first").await;
+            streams.push(down);
+        }
+        let mut posting = server.tcp().await;
+        let head =
+            b"POST /v1/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\na";
+        posting.write_all(head).await.unwrap();
+        let mut silent = server.tcp().await;
+        assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0, "closed in time");
+
+        for (slot, down) in streams.iter_mut().enumerate() {
+            let echo = Rc::clone(&server.echo);
+            let key = ConnKey {
+                index: u32::try_from(slot).unwrap(),
+                generation: 0,
+            };
+            echo.receive(key, Bytes::from_static(b"later"));
+            read_until(down, "later").await;
+        }
+        posting.write_all(b"b").await.unwrap();
+        read_until(&mut posting, "HTTP/1.1 200").await;
+    });
+}
+
+#[test]
+fn a_body_that_does_not_come_in_time_is_not_waited_for() {
+    let short = Settings {
+        body_timeout: Duration::from_millis(50),
+        ..small()
+    };
+    on_shard(async move {
+        let server = Server::start(short);
+        for path in ["/v1/x", "/connection/http_stream", "/emulation"] {
+            let request =
+                format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf");
+            let answer = server.http(&request).await;
+            assert!(answer.starts_with("HTTP/1.1 408"), "{path}: {answer}");
+        }
     });
 }
 

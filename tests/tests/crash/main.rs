@@ -91,6 +91,18 @@ fn with_school() -> Result<Server> {
 }
 
 #[test]
+fn an_orderly_stop_says_that_nothing_is_wrong() -> Result<()> {
+    let mut server = Settings::new().start()?;
+    let mut client = Client::connect(server.address(), &token::of("anna"))?;
+    let published = json!({"channel": CHANNELS[0], "data": 1});
+    client.must("publish", &published)?;
+    let (status, said) = server.last_words()?;
+    ensure!(status.success(), "{status}: {said}");
+    ensure!(!said.contains("ERROR"), "{said}");
+    Ok(())
+}
+
+#[test]
 #[allow(clippy::print_stderr)] // The figures are what this test is run for.
 fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
     let seed = rand::random::<u64>();

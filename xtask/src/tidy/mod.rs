@@ -8,6 +8,7 @@ mod length;
 mod pages;
 mod prints;
 mod purpose;
+mod settings;
 mod wire;
 
 use std::{fmt, fs, path::Path};
@@ -79,6 +80,7 @@ fn check(house: &House) -> Result<Vec<Complaint>> {
     }
     complaints.extend(wire::check(house, &sources)?);
     complaints.extend(pages::check(house, &sources)?);
+    complaints.extend(settings::check(&sources)?);
     Ok(complaints)
 }
 

@@ -18,6 +18,7 @@ use super::{COMMANDS_MAX, ConnectionInfo, NodeInfo, Range, Who, glob, publish};
 use crate::auth::Overrides;
 use crate::domain::{self, Caller, Door};
 use crate::http::Edge;
+use crate::people::{Assurance, AssuranceLevel, SubjectId};
 use crate::session::ServerSubscription;
 
 /// Every method.
@@ -304,13 +305,19 @@ struct Page {
     cursor: String,
 }
 
+impl Page {
+    /// Entries shown at most.
+    fn size(&self) -> usize {
+        match self.limit {
+            0 => PAGE,
+            limit => limit.min(PAGE),
+        }
+    }
+}
+
 /// The window of a sorted list that begins after `cursor`, and where the next one begins.
 fn window<T>(mut all: Vec<(String, T)>, page: &Page) -> (Vec<(String, T)>, String) {
-    let limit = if page.limit == 0 {
-        PAGE
-    } else {
-        page.limit.min(PAGE)
-    };
+    let limit = page.size();
     all.retain(|(name, _)| *name > page.cursor);
     all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let more = all.len() > limit;
@@ -352,7 +359,9 @@ async fn connections(edge: &Edge, page: Page) -> Result<Box<RawValue>, Failure> 
         cursor: String,
     }
     let user = (!page.user.is_empty()).then(|| page.user.clone());
-    let open = edge.realtime.connections(user).await?;
+    // One more than is shown says whether there is another page.
+    let limit = page.size() + 1;
+    let open = edge.realtime.connections(user, &page.cursor, limit).await?;
     let open = open
         .into_iter()
         .map(|connection| (connection.client.clone(), connection))
@@ -373,20 +382,41 @@ async fn info(edge: &Edge) -> Result<Box<RawValue>, Failure> {
     encoded(&Info { nodes })
 }
 
-/// Calls an operation as the server itself: those that act as a person refuse.
+/// Calls an operation as the person of a login, whom the back end vouches for, or without `user` as the
+/// server itself: then those that act as a person refuse.
 async fn rpc(edge: &Edge, params: &[u8]) -> Result<Box<RawValue>, Failure> {
     #[derive(Deserialize)]
     struct Rpc<'a> {
         method: String,
         #[serde(borrow)]
         params: Option<&'a RawValue>,
+        /// The login.
+        #[serde(default)]
+        user: String,
+        /// The level at which the person just authenticated, as the claim of a token; nothing is the lowest.
+        #[serde(default)]
+        loa: u8,
+        /// Against doing it twice.
+        idempotency_key: Option<String>,
     }
     #[derive(Serialize)]
     struct Answer<'a> {
         data: &'a RawValue,
     }
     let rpc: Rpc<'_> = serde_json::from_slice(params)
-        .map_err(|_| Failure::bad_request("rpc takes method and params"))?;
+        .map_err(|_| Failure::bad_request("rpc takes method, params, user, loa"))?;
+    let caller = match rpc.user.as_str() {
+        "" => Caller::server(Door::Api),
+        user => {
+            let subject = user.parse::<SubjectId>();
+            let subject = subject.map_err(|error| Failure::bad_request(&error.to_string()))?;
+            let assurance = Assurance {
+                level: AssuranceLevel::from_claim(rpc.loa),
+                authenticated_ms: edge.clock.now_ms(),
+            };
+            Caller::person(subject, assurance, Door::Api)
+        }
+    };
     let request = domain::Request {
         operation: rpc.method,
         input: rpc
@@ -395,8 +425,8 @@ async fn rpc(edge: &Edge, params: &[u8]) -> Result<Box<RawValue>, Failure> {
             .unwrap_or("{}")
             .to_owned()
             .into(),
-        idempotency: None,
-        caller: Caller::server(Door::Api),
+        idempotency: rpc.idempotency_key.filter(|key| !key.is_empty()),
+        caller,
     };
     let answer = edge.domain.call(request).await.map_err(|failure| {
         if failure.code == domain::error::UNKNOWN_OPERATION.code {

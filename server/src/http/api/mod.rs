@@ -31,7 +31,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use access::Access;
-pub use port::{ConnectionInfo, NodeInfo, Outgoing, Range, Realtime, Who};
+pub use port::{
+    ConnectionInfo, NodeInfo, NodeMetrics, NodeProcess, Outgoing, Range, Realtime, Who,
+};
 pub use reply::Failure;
 pub(super) use suppression::Suppression;
 

@@ -82,6 +82,28 @@ pub struct NodeInfo {
     pub num_subs: u32,
     /// Seconds since its start.
     pub uptime: u64,
+    /// What was counted.
+    pub metrics: NodeMetrics,
+    /// What its process uses.
+    pub process: NodeProcess,
+}
+
+/// What a node counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NodeMetrics {
+    /// Over how many seconds: since its start.
+    pub interval: f64,
+    /// Counters and gauges by name, summed over their labels.
+    pub items: BTreeMap<String, f64>,
+}
+
+/// What a node's process uses.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NodeProcess {
+    /// Processor time since its start, in percent of one core.
+    pub cpu: f64,
+    /// Resident memory in bytes.
+    pub rss: u64,
 }
 
 /// What the server API asks of the node. Channels of the domain are refused by all of it with
@@ -126,7 +148,7 @@ pub trait Realtime: Send + Sync + 'static {
     /// Subscribes connections to a channel.
     ///
     /// # Errors
-    /// 102.
+    /// 102; 103 a channel of the domain; 107 a name or a time that cannot be.
     async fn subscribe(&self, who: Who, subscription: ServerSubscription) -> Result<(), Failure>;
 
     /// Ends subscriptions: to one channel, or to all but those of the domain.
@@ -169,11 +191,17 @@ pub trait Realtime: Send + Sync + 'static {
     /// When the node cannot be asked.
     async fn channels(&self) -> Result<Vec<(ChannelName, u32)>, Failure>;
 
-    /// Open connections, of one user or of all, in no order.
+    /// Open connections, of one user or of all, in the order of their ids: those after `after`, at
+    /// most `limit`.
     ///
     /// # Errors
     /// When the node cannot be asked.
-    async fn connections(&self, user: Option<String>) -> Result<Vec<ConnectionInfo>, Failure>;
+    async fn connections(
+        &self,
+        user: Option<String>,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ConnectionInfo>, Failure>;
 
     /// All nodes.
     ///

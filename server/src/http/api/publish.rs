@@ -151,12 +151,13 @@ async fn to_one(
         delta: message.delta,
         idempotency_key: (!key.is_empty()).then(|| key.clone()),
     };
+    let data = outgoing.data.clone();
     let publish = || edge.realtime.publish(&channel, outgoing);
     let position = if key.is_empty() {
         publish().await?
     } else {
         edge.suppression
-            .once(channel.as_str(), key, publish)
+            .once(channel.as_str(), key, &data, publish)
             .await?
     };
     Ok(position.into())

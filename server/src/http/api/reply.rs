@@ -56,6 +56,15 @@ impl Failure {
         }
     }
 
+    /// A failure of the operations' table.
+    #[must_use]
+    pub fn of_operation(row: &crate::domain::error::ErrorCode) -> Self {
+        Self {
+            code: row.code,
+            message: row.key.to_owned(),
+        }
+    }
+
     /// Any failure of an operation, by its own code.
     #[must_use]
     pub fn new(code: u32, message: String) -> Self {
@@ -82,7 +91,10 @@ impl Failure {
             111 => StatusCode::TOO_MANY_REQUESTS,
             112 => StatusCode::RANGE_NOT_SATISFIABLE,
             113 => StatusCode::CONFLICT,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+            // Those of operations say it themselves.
+            code => crate::domain::error::by_code(code)
+                .and_then(|row| StatusCode::from_u16(row.status).ok())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 }

@@ -12,6 +12,7 @@ use klokke_protocol::Position;
 use tokio::sync::OnceCell;
 
 use super::Failure;
+use crate::domain::error::IDEMPOTENCY_CONFLICT;
 
 /// How long a key is remembered.
 const KEY_LIFE: Duration = Duration::from_secs(300);
@@ -20,7 +21,22 @@ const KEY_LIFE: Duration = Duration::from_secs(300);
 /// end that publishes more than 300 a second with keys is remembered for less than [`KEY_LIFE`].
 const REMEMBERED_MAX: usize = 100_000;
 
-type Published = Arc<OnceCell<Option<Position>>>;
+/// What a key stands for.
+#[derive(Clone)]
+struct Published {
+    /// Of the payload: the same key with another one is a mistake of the caller.
+    hash: blake3::Hash,
+    position: Arc<OnceCell<Option<Position>>>,
+}
+
+impl Published {
+    fn of(data: &[u8]) -> Self {
+        Self {
+            hash: blake3::hash(data),
+            position: Arc::default(),
+        }
+    }
+}
 
 /// What was published lately.
 #[derive(Default)]
@@ -40,10 +56,14 @@ struct Version {
 impl Suppression {
     /// Publishes unless this key was published to this channel lately; then the first result comes
     /// again. Two calls at once publish once.
+    ///
+    /// # Errors
+    /// Those of `publish`; 409 when the key was used with another payload.
     pub(super) async fn once<F>(
         &self,
         channel: &str,
         key: &str,
+        data: &[u8],
         publish: impl FnOnce() -> F,
     ) -> Result<Option<Position>, Failure>
     where
@@ -54,14 +74,19 @@ impl Suppression {
             let mut keys = lock(&self.keys);
             make_room(&mut keys, |(made, _)| *made, now);
             let place = keys.entry((channel.to_owned(), key.to_owned()));
-            let (made, published) = place.or_insert_with(|| (now, Published::default()));
-            if now.duration_since(*made) > KEY_LIFE {
-                (*made, *published) = (now, Published::default());
+            let (made, published) = place.or_insert_with(|| (now, Published::of(data)));
+            // A failure leaves it open, so that a retry publishes.
+            let is_void =
+                !published.position.initialized() && Arc::strong_count(&published.position) == 1;
+            if is_void || now.duration_since(*made) > KEY_LIFE {
+                (*made, *published) = (now, Published::of(data));
             }
-            Arc::clone(published)
+            published.clone()
         };
-        // A failure leaves it open, so that a retry publishes.
-        published.get_or_try_init(publish).await.cloned()
+        if published.hash != blake3::hash(data) {
+            return Err(Failure::of_operation(&IDEMPOTENCY_CONFLICT));
+        }
+        published.position.get_or_try_init(publish).await.cloned()
     }
 
     /// Whether a version is news in its channel: greater than the last of the same epoch, or of
@@ -123,16 +148,18 @@ mod tests {
             }))
         };
         let fail = || async { Err(Failure::of(ErrorCode::INTERNAL)) };
-        assert!(suppression.once("c", "k", fail).await.is_err());
+        assert!(suppression.once("c", "k", b"0", fail).await.is_err());
         for _ in 0..3 {
             let position = suppression
-                .once("c", "k", publish)
+                .once("c", "k", b"1", publish)
                 .await
                 .expect("published");
             assert_eq!(position.map(|position| position.offset), Some(1));
         }
+        let conflict = suppression.once("c", "k", b"2", publish).await;
+        assert_eq!(conflict.expect_err("another payload").code(), 409);
         let other = suppression
-            .once("d", "k", publish)
+            .once("d", "k", b"2", publish)
             .await
             .expect("published");
         assert_eq!(

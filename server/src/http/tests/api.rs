@@ -107,10 +107,11 @@ fn the_server_api_answers_as_its_back_ends_expect() {
                 "history_remove chat:a",
             ]
         );
-        assert_eq!(
-            bench.api("info", json!({})).await["result"]["nodes"][0]["uid"],
-            "n1"
-        );
+        let info = bench.api("info", json!({})).await;
+        let node = &info["result"]["nodes"][0];
+        assert_eq!(node["uid"], "n1");
+        assert_eq!(node["process"], json!({"cpu": 0.0, "rss": 0}));
+        assert_eq!(node["metrics"], json!({"interval": 0.0, "items": {}}));
     });
 }
 
@@ -177,6 +178,49 @@ fn a_repeated_or_late_publication_is_suppressed() {
             asked,
             ["publish chat:a 1", "publish chat:v 2", "publish chat:v 3"]
         );
+    });
+}
+
+#[test]
+fn a_key_with_another_payload_is_a_conflict() {
+    run_local(async {
+        let bench = Bench::new().await;
+        let keyed = |data| json!({"channel": "chat:a", "data": data, "idempotency_key": "k"});
+        bench.api("publish", keyed(1)).await;
+        let answer = bench.api("publish", keyed(2)).await;
+        assert_eq!(
+            answer["error"],
+            json!({"code": 409, "message": "error.idempotency_conflict"})
+        );
+        assert_eq!(bench.node.asked(), ["publish chat:a 1"]);
+        let headers = [
+            ("x-api-key", "key"),
+            ("x-centrifugo-error-mode", "transport"),
+        ];
+        let answer = bench
+            .ask("POST /api/publish", &headers, Some(keyed(2)))
+            .await;
+        assert_eq!(answer.status, StatusCode::CONFLICT);
+    });
+}
+
+#[test]
+fn a_back_end_calls_operations_for_a_login() {
+    run_local(async {
+        let bench = Bench::new().await;
+        let start = |more: Value| {
+            let mut call = json!({"method": "session.start", "params": {}});
+            let fields = more.as_object().expect("an object").clone();
+            call.as_object_mut().expect("an object").extend(fields);
+            call
+        };
+        let answer = bench.api("rpc", start(json!({"user": "s1"}))).await;
+        let by_rest = bench.person(1, "GET /v1/session", None).await.json();
+        assert_eq!(answer["result"]["data"], by_rest, "{answer}");
+        let nobody = bench.api("rpc", start(json!({}))).await;
+        assert_eq!(nobody["error"]["code"], 401, "{nobody}");
+        let wrong = bench.api("rpc", start(json!({"user": "a/b"}))).await;
+        assert_eq!(wrong["error"]["code"], 107, "{wrong}");
     });
 }
 

@@ -16,7 +16,7 @@ async fn commit_in(server: &Server, unit: &LedgerId, job: impl Job<Roster> + 'st
     server.ledgers.call(unit, call).await.unwrap();
 }
 
-async fn commit(server: &Server, job: impl Job<Roster> + 'static) {
+pub(super) async fn commit(server: &Server, job: impl Job<Roster> + 'static) {
     commit_in(server, &ledger(), job).await;
 }
 
@@ -31,7 +31,7 @@ fn said_in(channel: &str, text: &str) -> Append {
     }
 }
 
-fn said(text: &str) -> Append {
+pub(super) fn said(text: &str) -> Append {
     said_in("group:G10001/g1", text)
 }
 

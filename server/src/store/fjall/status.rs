@@ -52,6 +52,11 @@ impl Status {
         }
     }
 
+    /// From now on nothing is written, because that was wanted.
+    pub(super) fn close(&self, why: &Arc<str>) {
+        self.inner().poisoned.get_or_insert_with(|| Arc::clone(why));
+    }
+
     pub(super) fn poisoned(&self) -> Option<Arc<str>> {
         self.inner().poisoned.clone()
     }

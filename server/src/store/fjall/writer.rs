@@ -324,12 +324,12 @@ impl Writer {
         requests.close();
         let closed: Arc<str> = "the store is closed".into();
         while let Ok(request) = requests.try_recv() {
-            self.status.poison(&closed);
+            self.status.close(&closed);
             let mut group = self.group();
             self.stage(&mut group, request);
         }
         let healthy = self.status.writable().is_ok();
-        self.status.poison(&closed);
+        self.status.close(&closed);
         if healthy && closing.is_some() && self.files.flush_tables(CHECKPOINT_TIME_MAX) {
             let heads = self.heads_now();
             if let Err(error) = self.new_witness(&heads) {
