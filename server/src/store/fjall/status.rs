@@ -52,6 +52,12 @@ impl Status {
         }
     }
 
+    /// From now on nothing is written, as is right: the store is being closed.
+    pub(super) fn close(&self) {
+        let mut inner = self.inner();
+        inner.poisoned.get_or_insert("the store is closed".into());
+    }
+
     pub(super) fn poisoned(&self) -> Option<Arc<str>> {
         self.inner().poisoned.clone()
     }
