@@ -231,11 +231,14 @@ impl Vitals for NodeVitals {
             });
         }
         if let Some(why) = self.store.refuses_writes() {
-            let reason = format!("writes are refused until a restart: {why}");
+            // Everybody still reads and hears; taken out of service, they would not even do that.
+            let reason = format!(
+                "nothing new is stored until the cause is gone and the server is restarted: {why}"
+            );
             ailments.push(Ailment {
                 part: "store",
                 reason,
-                serving: false,
+                serving: true,
             });
         }
         if self.stopping.load(Ordering::Relaxed) {

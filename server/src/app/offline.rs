@@ -41,14 +41,8 @@ pub(super) fn open_at(path: &Path, cache_bytes: usize, missing: Missing) -> Resu
         make: missing == Missing::Make,
         ..Options::default()
     };
-    let store = FjallStore::open(path, &options).map_err(|error| {
-        let advice = match error.is_damage() {
-            true => "; restore the whole folder from a backup (see docs/errors.md)",
-            false => "",
-        };
-        let what = format!("cannot open the store {}{advice}", path.display());
-        anyhow::Error::new(error).context(what)
-    })?;
+    let store = FjallStore::open(path, &options)
+        .with_context(|| format!("cannot open the store {}", path.display()))?;
     Ok(Arc::new(store))
 }
 

@@ -12,6 +12,10 @@ mod domain;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod network;
 #[cfg(test)]
 mod tokens;

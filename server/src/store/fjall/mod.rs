@@ -79,7 +79,7 @@ impl Default for Options {
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("the store is in use by another process")]
+    #[error("the store is in use by another process, which must be stopped first")]
     Locked,
     /// There is none, and none was to be made.
     #[error("there is no store in this folder")]
@@ -95,7 +95,7 @@ pub enum OpenError {
         known: u32,
     },
     /// A file is not as it was written, and without it nothing can be read safely.
-    #[error("the file {} of the store is damaged: {what}", file.display())]
+    #[error("the file {} is damaged: {what}; restore the whole folder from a backup", file.display())]
     DamagedFile {
         /// The file.
         file: PathBuf,
@@ -103,7 +103,7 @@ pub enum OpenError {
         what: &'static str,
     },
     /// Damaged so that not even single ledgers can be told apart.
-    #[error("the store is damaged: {0}")]
+    #[error("the store is damaged: {0}; restore the whole folder from a backup")]
     Damaged(Arc<str>),
     /// The files cannot be read or made.
     #[error("the store's files cannot be opened")]

@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 
 use super::files::{Files, KEYSPACES};
 use super::preflight::{self, Made};
-use super::reader::{CommitCache, Reader};
+use super::reader::{CommitCache, Reader, plain};
 use super::status::Status;
 use super::witness::{self, Heads, Testimony, Witness, Witnessed};
 use super::writer::lost_from;
@@ -150,7 +150,7 @@ fn guarded<T>(open: impl FnOnce() -> fjall::Result<T>) -> Result<T, OpenError> {
         Ok(Ok(opened)) => Ok(opened),
         Ok(Err(fjall::Error::Locked)) => Err(OpenError::Locked),
         Ok(Err(fjall::Error::Io(error))) => Err(error.into()),
-        Ok(Err(error)) => Err(OpenError::Damaged(error.to_string().into())),
+        Ok(Err(error)) => Err(OpenError::Damaged(plain(&error))),
         Err(_) => Err(OpenError::Damaged(
             "the storage engine failed over its files".into(),
         )),

@@ -52,9 +52,10 @@ impl Status {
         }
     }
 
-    /// From now on nothing is written, because that was wanted.
-    pub(super) fn close(&self, why: &Arc<str>) {
-        self.inner().poisoned.get_or_insert_with(|| Arc::clone(why));
+    /// From now on nothing is written, as is right: the store is being closed.
+    pub(super) fn close(&self) {
+        let mut inner = self.inner();
+        inner.poisoned.get_or_insert("the store is closed".into());
     }
 
     pub(super) fn poisoned(&self) -> Option<Arc<str>> {

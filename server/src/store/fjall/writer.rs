@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::files::Files;
 use super::keys;
-use super::reader::{at, engine};
+use super::reader::{at, engine, plain};
 use super::rows::{Kind, OutboxValue, seal};
 use super::status::Status;
 use super::trim::Portion;
@@ -216,7 +216,7 @@ impl Writer {
             }
             failed => {
                 let why: Arc<str> = match failed {
-                    Ok(Err(error)) => error.to_string().into(),
+                    Ok(Err(error)) => plain(&error),
                     _ => "the storage engine failed while writing".into(),
                 };
                 self.status.poison(&why);
@@ -322,14 +322,13 @@ impl Writer {
         requests: &mut mpsc::Receiver<Request>,
     ) {
         requests.close();
-        let closed: Arc<str> = "the store is closed".into();
+        let healthy = self.status.writable().is_ok();
         while let Ok(request) = requests.try_recv() {
-            self.status.close(&closed);
+            self.status.close();
             let mut group = self.group();
             self.stage(&mut group, request);
         }
-        let healthy = self.status.writable().is_ok();
-        self.status.close(&closed);
+        self.status.close();
         if healthy && closing.is_some() && self.files.flush_tables(CHECKPOINT_TIME_MAX) {
             let heads = self.heads_now();
             if let Err(error) = self.new_witness(&heads) {

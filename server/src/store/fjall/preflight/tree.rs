@@ -33,7 +33,7 @@ pub(super) fn check(folder: &Path, made: Made) -> Result<(), OpenError> {
         bytes => bytes?,
     };
     if xxh3_128(&bytes) != sum {
-        let what = "it is not the one that `current` beside it names by its checksum";
+        let what = "it does not have the checksum that `current` beside it names";
         return Err(damaged(&version, what));
     }
     let tables = archive::section(&bytes, b"tables").and_then(tables);
