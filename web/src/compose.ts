@@ -1,4 +1,4 @@
-// A form: labelled fields and one button. It empties itself when what it sent went well.
+// A form: labelled fields, one button, and what went wrong beside it. It empties itself when what it sent went well.
 
 import { el } from './dom';
 
@@ -10,26 +10,30 @@ export interface Field {
   options?: { value: string; label: string }[];
 }
 
+/** What to show when sending failed; nothing when it went well. */
+export type Outcome = HTMLElement | undefined;
+
 let ids = 0;
 
-export function compose(
-  fields: Field[],
-  button: string,
-  send: (values: Record<string, string>) => Promise<void>,
-): HTMLFormElement {
+export function compose(fields: Field[], button: string, send: (values: Record<string, string>) => Promise<Outcome>): HTMLFormElement {
   const form = el('form', { class: 'compose' });
   for (const field of fields) {
     const id = `field-${++ids}`;
-    form.append(el('label', { for: id }, field.label), control(field, id));
+    const label = el('label', { for: id }, field.label);
+    form.append(...(field.check ? [el('div', { class: 'check' }, control(field, id), label)] : [label, control(field, id)]));
   }
   const submit = el('button', { type: 'submit' }, button);
-  form.append(submit);
+  const failed = el('div', { 'aria-live': 'assertive' });
+  form.append(submit, failed);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     submit.disabled = true;
+    failed.replaceChildren();
     const values = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value)]));
-    void send(values).finally(() => {
+    void send(values).then((problem) => {
       submit.disabled = false;
+      if (problem) failed.replaceChildren(problem);
+      else form.reset();
     });
   });
   return form;

@@ -1,24 +1,20 @@
 // The demo page: sign in as invented people, each in a window of their own, side by side.
 
-import { el } from './dom';
+import { el, redraw } from './dom';
 import { currentLanguage, setLanguage, text } from './texts';
-import type { Person } from './wire';
+import { fetchPeople, type Person } from './wire';
 import { Window } from './window';
 
 import './style.css';
 
 const app = document.querySelector<HTMLDivElement>('#app')!;
 const windows: Window[] = [];
+const top = el('header', { class: 'top' });
 const desk = el('main', { class: 'desk' });
-let people: Person[] = [];
+let people: Person[] | undefined;
 
 async function load(): Promise<void> {
-  try {
-    const answer = await fetch('dev/people.json');
-    people = answer.ok ? ((await answer.json()) as Person[]) : [];
-  } catch {
-    people = [];
-  }
+  people = await fetchPeople().catch(() => []);
   // ?as=0,2 signs in at once; the order is that of the list.
   const asked = new URLSearchParams(location.search).get('as');
   for (const at of asked ? asked.split(',') : []) open(people[Number(at)]);
@@ -30,9 +26,30 @@ function open(person: Person | undefined): void {
   const made = new Window(person, (closed) => {
     windows.splice(windows.indexOf(closed), 1);
     closed.element.remove();
+    draw();
   });
   windows.push(made);
   desk.append(made.element);
+  made.open();
+}
+
+function choice(person: Person, place: number): HTMLElement {
+  const sign = () => {
+    open(person);
+    draw();
+    windows.at(-1)?.element.scrollIntoView({ block: 'nearest' });
+  };
+  const isOpen = windows.some((window) => window.person.subject === person.subject);
+  return el(
+    'li',
+    {},
+    el(
+      'button',
+      { class: isOpen ? 'person open' : 'person', 'data-key': `person-${place}`, onclick: sign },
+      el('span', {}, person.name),
+      el('span', { class: 'quiet' }, currentLanguage() === 'da' ? person.role_da : person.role_en),
+    ),
+  );
 }
 
 function draw(): void {
@@ -42,22 +59,15 @@ function draw(): void {
     draw();
     windows.forEach((window) => window.relabel());
   };
-  const choices = people.map((person) =>
-    el('li', {}, el('button', { onclick: () => open(person) }, `${person.name} · ${person.role}`)),
-  );
-  app.replaceChildren(
-    el(
-      'header',
-      { class: 'top' },
-      el('h1', {}, 'Klokke'),
-      el('button', { class: 'plain', lang: other, onclick: toggle }, text('app.other_language')),
-      el('p', {}, text(people.length > 0 ? 'app.intro' : 'app.no_people')),
-      el('nav', { 'aria-label': text('app.people') }, el('ul', { class: 'people' }, ...choices)),
-    ),
-    desk,
-  );
+  redraw(top, () => [
+    el('h1', {}, 'Klokke'),
+    el('button', { class: 'plain', lang: other, 'data-key': 'language', onclick: toggle }, text('app.other_language')),
+    people && el('p', {}, text(people.length > 0 ? 'app.intro' : 'app.no_people')),
+    people && el('nav', { 'aria-label': text('app.people') }, el('ul', { class: 'people' }, ...people.map(choice))),
+  ]);
 }
 
+app.append(top, desk);
 setLanguage(currentLanguage());
 draw();
 void load();

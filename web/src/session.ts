@@ -2,18 +2,12 @@
 
 import { Centrifuge, type State } from 'centrifuge';
 
-import { currentLanguage, text } from './texts';
-import type { Entry, Person } from './wire';
-
-/** What an operation refused with: the server's own words in the reader's language, when it sent them. */
-export class Refused extends Error {
-  constructor(readonly code: number, message: string) {
-    super(message);
-  }
-}
+import { refusal } from './errors';
+import { fetchPeople, type Entry, type Person } from './wire';
 
 interface Listeners {
-  state(state: State): void;
+  /** The connection's state, and the code it was closed with for good. */
+  state(state: State, code?: number): void;
   /** The connection is there, and what happened meanwhile has not all been replayed: read the screen anew. */
   fresh(): void;
   entry(entry: Entry): void;
@@ -36,6 +30,7 @@ export class Session {
     let started = false;
     let gaps = false;
     this.#client.on('state', (context) => listeners.state(context.newState));
+    this.#client.on('disconnected', (context) => listeners.state('disconnected' as State, context.code));
     // The server names the channels of a person at each connect; when all of them recover, nothing was missed.
     this.#client.on('subscribed', (context) => {
       gaps ||= context.wasRecovering && !context.recovered;
@@ -48,6 +43,10 @@ export class Session {
       });
     });
     this.#client.on('publication', (context) => listeners.entry(context.data as Entry));
+  }
+
+  /** Listeners hear of it at once, so whoever listens must be ready first. */
+  connect(): void {
     this.#client.connect();
   }
 
@@ -60,30 +59,15 @@ export class Session {
     }
   }
 
-  /** Shows the newer login to the open connection. */
-  async stepUp(): Promise<void> {
-    await this.call('session.step_up', { token: this.person.step_up_token ?? this.person.token });
+  /** Signs in anew, strongly, and shows that login to the open connection. Until when sensitive content shows, as a time. */
+  async stepUp(): Promise<number> {
+    const people = await fetchPeople().catch(() => []);
+    const again = people.find(({ subject }) => subject === this.person.subject) ?? this.person;
+    const raised = await this.call<{ full_until_ms: number }>('session.step_up', { token: again.step_up_token });
+    return raised.full_until_ms;
   }
 
   close(): void {
     this.#client.disconnect();
   }
 }
-
-function refusal(failure: unknown): Refused {
-  const { code, message } = failure as { code?: number; message?: string };
-  const known = typeof code === 'number' ? refusals.get(code) : undefined;
-  const words = known?.[currentLanguage() === 'da' ? 0 : 1];
-  return new Refused(code ?? 0, words ?? message ?? text('error.failed'));
-}
-
-/** The texts of docs/errors.md that this page can run into. */
-const refusals = new Map<number, readonly [string, string]>([
-  [400, ['Forespørgslen kunne ikke læses.', 'The request could not be read.']],
-  [403, ['Det har du ikke adgang til.', 'You may not do that.']],
-  [404, ['Det findes ikke, eller du har ikke adgang til det.', 'It does not exist, or you may not see it.']],
-  [1001, ['Log ind igen med MitID for at se eller gøre dette.', 'Sign in again with MitID to see or do this.']],
-  [1002, ['Der er lukket for at skrive her.', 'Writing is closed here.']],
-  [1004, ['Der kan højst være 400 modtagere.', 'There can be at most 400 recipients.']],
-  [1009, ['Svar i denne tråd går kun til afsenderen.', 'Replies in this thread go to its sender only.']],
-]);

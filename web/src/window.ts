@@ -1,13 +1,17 @@
 // One person's window: who they are, whether they are connected, their posts and their messages.
 
 import { compose, type Field } from './compose';
-import { el } from './dom';
-import { Refused, Session } from './session';
-import { text, time, type Key } from './texts';
-import type { Entry, Message, Person, Post, Screen, Thread } from './wire';
+import { el, redraw } from './dom';
+import { refusal, type Refused } from './errors';
+import { Session } from './session';
+import { clock, counted, currentLanguage, text, type Key } from './texts';
+import { failure, messageRow, postRow, stepUpBox, threadRow } from './view';
+import { isMessage, isPost, isState, type Entry, type Message, type MessageEntry, type Person, type Post, type Screen, type Thread } from './wire';
 
 /** Newest posts kept in a window. */
 const POSTS_MAX = 20;
+/** The token was not taken; another one is needed. */
+const INVALID_TOKEN = 3500;
 
 /** The thread that is read just now. */
 interface OpenThread {
@@ -17,40 +21,58 @@ interface OpenThread {
   hidden: boolean;
 }
 
+type Send = (values: Record<string, string>) => Promise<void>;
+
 export class Window {
   readonly element = el('section', { class: 'window' });
   readonly #session: Session;
   #state = 'connecting';
+  #closedWith: number | undefined;
   #screen: Screen | undefined;
   #open: OpenThread | undefined;
-  #error = '';
+  #error: Refused | undefined;
+  /** Until when sensitive content shows in full. */
+  #fullUntil = 0;
   /** Forms are kept while the rest is drawn anew, so that nobody loses what they are writing. */
   #forms = new Map<string, HTMLFormElement>();
 
-  constructor(person: Person, readonly onClose: (window: Window) => void) {
+  constructor(readonly person: Person, readonly onClose: (window: Window) => void) {
     this.#session = new Session(person, {
-      state: (state) => {
+      state: (state, code) => {
         this.#state = state;
+        this.#closedWith = code;
         this.draw();
       },
-      fresh: () => void this.#attempt(() => this.#read()),
-      entry: (entry) => void this.#attempt(() => this.#take(entry)),
+      fresh: () => this.#do(() => this.#read()),
+      entry: (entry) => this.#do(() => this.#take(entry)),
     });
+  }
+
+  open(): void {
     this.draw();
+    this.#session.connect();
   }
 
   /** Words change with the language; what is being written stays. */
   relabel(): void {
+    const old = [...this.#forms];
     this.#forms.clear();
     this.draw();
+    for (const [name, form] of old) carryOver(form, this.#forms.get(name));
+    this.#error = undefined;
+    this.draw();
+  }
+
+  #do(action: () => Promise<void>): void {
+    void this.#attempt(action);
   }
 
   async #attempt(action: () => Promise<void>): Promise<void> {
     try {
       await action();
-      this.#error = '';
-    } catch (failure) {
-      this.#error = failure instanceof Refused ? failure.message : text('error.failed');
+      this.#error = undefined;
+    } catch (problem) {
+      this.#error = refusal(problem);
     }
     this.draw();
   }
@@ -59,7 +81,8 @@ export class Window {
     const { screens } = await this.#session.call<{ screens: Screen[] }>('session.start', {});
     const kept = this.#screen?.person.profile;
     this.#screen = screens.find((screen) => screen.person.profile === kept) ?? screens[0];
-    if (this.#open) await this.#show(this.#open.thread);
+    const open = this.#open?.thread;
+    if (open) await this.#show(this.#screen?.threads.find(({ id }) => id === open.id) ?? open);
   }
 
   #profile(): string {
@@ -78,7 +101,7 @@ export class Window {
     } else if (entry.type.startsWith('notification')) await this.#recount(screen);
   }
 
-  async #takeMessage(screen: Screen, entry: Extract<Entry, { type: 'message'; message: Message }>): Promise<void> {
+  async #takeMessage(screen: Screen, entry: MessageEntry): Promise<void> {
     const { message } = entry;
     const known = screen.threads.find(({ id }) => id === entry.thread.id);
     if (!known || message.kind !== 'message') {
@@ -86,7 +109,8 @@ export class Window {
       const page = await this.#session.call<{ threads: Thread[] }>('thread.list', { profile: this.#profile(), limit: 10 });
       screen.threads = page.threads;
     } else if (message.id !== known.last && !message.edited_ms && !message.withdrawn_ms) {
-      Object.assign(known, { last: message.id, last_ms: message.at_ms, unread: known.unread + 1 });
+      const own = message.by?.profile === this.#profile();
+      Object.assign(known, { last: message.id, last_ms: message.at_ms, unread: known.unread + (own ? 0 : 1) });
       screen.threads = [known, ...screen.threads.filter((thread) => thread !== known)];
     }
     if (this.#open?.thread.id === entry.thread.id) await this.#show(this.#open.thread);
@@ -104,33 +128,21 @@ export class Window {
     const page = await this.#session.call<{ messages: Message[]; step_up_required: boolean }>('message.list', at);
     this.#open = { thread, messages: page.messages.reverse(), hidden: page.step_up_required };
     const last = this.#open.messages.at(-1);
-    if (last && !page.step_up_required) await this.#session.call('thread.read', { ...at, message: last.id });
-    thread.unread = page.step_up_required ? thread.unread : 0;
+    if (last && !page.step_up_required) {
+      await this.#session.call('thread.read', { ...at, message: last.id });
+      thread.unread = 0;
+    }
     if (this.#screen) await this.#recount(this.#screen);
   }
 
-  async #stepUp(): Promise<void> {
-    await this.#session.stepUp();
-    await this.#read();
-  }
-
-  draw(): void {
-    const { name, role, unit } = this.#session.person;
-    const badge = this.#screen?.badge;
-    const count = (number: number, key: Key) => el('span', { class: 'badge', title: text(key), 'data-badge': key }, `${number} ${text(key)}`);
-    this.element.setAttribute('aria-label', name);
-    this.element.replaceChildren(
-      el(
-        'header',
-        {},
-        el('div', {}, el('h2', {}, name), el('p', { class: 'quiet' }, `${role} · ${unit}`)),
-        el('button', { class: 'plain', 'aria-label': text('window.close'), onclick: () => this.#close() }, '×'),
-        el('p', { class: `status ${this.#state}`, role: 'status' }, text(`status.${this.#state}` as Key)),
-        badge && el('p', { class: 'badges' }, count(badge.messages, 'badge.messages'), count(badge.notifications, 'badge.notifications')),
-      ),
-      this.#error && el('p', { class: 'error', role: 'alert' }, this.#error),
-      this.#screen ? (this.#open ? this.#thread(this.#open) : this.#lists(this.#screen)) : '',
-    );
+  #stepUp(): void {
+    this.#do(async () => {
+      this.#fullUntil = await this.#session.stepUp();
+      // What was shown in full is read again as a bare signal when the login lapses.
+      setTimeout(() => this.#do(() => this.#read()), this.#fullUntil - Date.now() + 1000);
+      for (const form of this.#forms.values()) form.querySelector('.error')?.remove();
+      await this.#read();
+    });
   }
 
   #close(): void {
@@ -138,55 +150,64 @@ export class Window {
     this.onClose(this);
   }
 
+  draw(): void {
+    this.element.setAttribute('aria-label', this.person.name);
+    redraw(this.element, () => [
+      this.#head(),
+      this.#error && failure(this.#error, () => this.#stepUp()),
+      this.#screen && (this.#open ? this.#thread(this.#open) : this.#lists(this.#screen)),
+    ]);
+  }
+
+  #head(): HTMLElement {
+    const { name, unit_name: unit } = this.person;
+    const role = currentLanguage() === 'da' ? this.person.role_da : this.person.role_en;
+    const badge = this.#screen?.badge;
+    const count = (number: number, key: 'badge.messages' | 'badge.notifications') =>
+      el('span', { class: 'badge', 'data-badge': key }, counted(number, key));
+    const isFull = this.#fullUntil > Date.now();
+    const isEnded = this.#state === 'disconnected' && this.#closedWith !== undefined && this.#closedWith >= 3000;
+    return el(
+      'header',
+      {},
+      el('div', {}, el('h2', {}, name), el('p', { class: 'quiet' }, `${role}, ${unit}`)),
+      el('button', { class: 'plain', 'aria-label': text('window.close'), 'data-key': 'close', onclick: () => this.#close() }, '×'),
+      el('p', { class: `status ${this.#state}`, role: 'status' }, text(`status.${this.#state}` as Key)),
+      badge && el('p', { class: 'badges' }, count(badge.messages, 'badge.messages'), count(badge.notifications, 'badge.notifications')),
+      isFull && el('p', { class: 'quiet until' }, `${text('sensitive.until')} ${clock(this.#fullUntil)}`),
+      isEnded && el('p', { class: 'error', role: 'alert' }, text(this.#closedWith === INVALID_TOKEN ? 'closed.token' : 'closed.other')),
+    );
+  }
+
   #lists(screen: Screen): HTMLElement {
-    const threads = screen.threads.map((thread) =>
-      el(
-        'li',
-        {},
-        el(
-          'button',
-          { class: thread.unread > 0 ? 'thread unread' : 'thread', onclick: () => void this.#attempt(() => this.#show(thread)) },
-          el('span', {}, thread.subject ?? text('sensitive.subject')),
-          thread.creator && el('span', { class: 'quiet' }, ` · ${thread.creator.name}`),
-          thread.unread > 0 && el('span', { class: 'badge' }, `${thread.unread} ${text('threads.unread')}`),
-        ),
-      ),
-    );
-    const posts = screen.posts.map((post) =>
-      el(
-        'li',
-        { class: 'post' },
-        post.important && el('strong', { class: 'important' }, text('posts.important')),
-        el('h4', {}, post.title ?? text('posts.withdrawn')),
-        el('p', {}, post.body ?? ''),
-        el('p', { class: 'quiet' }, `${post.by.name} · ${time(post.publish_ms)}`),
-      ),
-    );
+    const threads = screen.threads.map((thread) => threadRow(thread, () => this.#do(() => this.#show(thread))));
+    const posts = screen.posts.map(postRow);
     return el(
       'div',
       { class: 'lists' },
       el('h3', {}, text('threads.title')),
       threads.length > 0 ? el('ul', { class: 'threads' }, ...threads) : el('p', { class: 'quiet' }, text('threads.none')),
-      this.#newThread(screen),
+      screen.groups.length > 0 && this.#newThread(screen),
       el('h3', {}, text('posts.title')),
       posts.length > 0 ? el('ul', { class: 'posts' }, ...posts) : el('p', { class: 'quiet' }, text('posts.none')),
-      this.#newPost(screen),
+      // Pupils do not post; the server would say so.
+      screen.groups.length > 0 && screen.kind !== 'pupil' && this.#newPost(screen),
     );
   }
 
-  #newThread(screen: Screen): HTMLElement | '' {
-    if (screen.groups.length === 0) return '';
-    const to = screen.groups.flatMap(({ group, name }) => [
-      { value: JSON.stringify({ group_portal: { group, portal: 'guardian' } }), label: `${name}, ${text('threads.guardians')}` },
+  #newThread(screen: Screen): HTMLElement {
+    const parts = screen.kind === 'guardian' || screen.kind === 'pupil' ? (['employee', 'guardian'] as const) : (['guardian', 'employee'] as const);
+    const to = screen.groups.flatMap(({ group, name, kind }) => [
+      ...(kind === 'class' ? parts : []).map((portal) => ({ value: JSON.stringify({ group_portal: { group, portal } }), label: `${name}, ${text(`threads.${portal}s`)}` })),
       { value: JSON.stringify({ group }), label: `${name}, ${text('threads.everyone')}` },
     ]);
     const fields: Field[] = [
       { name: 'to', label: text('threads.to'), options: to },
       { name: 'subject', label: text('threads.subject') },
       { name: 'text', label: text('threads.text'), long: true },
-      { name: 'sensitive', label: text('threads.sensitive'), check: true },
+      ...(screen.kind === 'pupil' ? [] : [{ name: 'sensitive', label: text('threads.sensitive'), check: true }]),
     ];
-    const send = async (values: Record<string, string>) => {
+    return this.#fold('new-thread', 'threads.new', fields, 'threads.send', async (values) => {
       await this.#session.call('thread.create', {
         profile: this.#profile(),
         subject: values['subject'],
@@ -194,27 +215,26 @@ export class Window {
         recipients: [JSON.parse(values['to'] ?? '{}')],
         sensitive: values['sensitive'] === 'on',
       });
-    };
-    return this.#fold('new-thread', 'threads.new', fields, 'threads.send', send);
+    });
   }
 
-  #newPost(screen: Screen): HTMLElement | '' {
-    if (screen.groups.length === 0) return '';
+  #newPost(screen: Screen): HTMLElement {
     const fields: Field[] = [
       { name: 'to', label: text('posts.to'), options: screen.groups.map(({ group, name }) => ({ value: group, label: name })) },
       { name: 'title', label: text('posts.heading') },
       { name: 'body', label: text('posts.body'), long: true },
     ];
-    const publish = async (values: Record<string, string>) => {
-      const { to: group, title, body } = values;
+    return this.#fold('new-post', 'posts.new', fields, 'posts.publish', async ({ to: group, title, body }) => {
       await this.#session.call('post.publish', { profile: this.#profile(), place: { group }, title, body });
-    };
-    return this.#fold('new-post', 'posts.new', fields, 'posts.publish', publish);
+    });
   }
 
-  #fold(name: string, summary: Key, fields: Field[], button: Key, send: (values: Record<string, string>) => Promise<void>): HTMLElement {
-    const form = this.#form(name, fields, button, send);
-    const fold = el('details', { class: 'fold', 'data-form': name }, el('summary', {}, text(summary)), form);
+  #fold(name: string, summary: Key, fields: Field[], button: Key, send: Send): HTMLElement {
+    const form = this.#form(name, fields, button, async (values) => {
+      await send(values);
+      form.dataset['open'] = 'no';
+    });
+    const fold = el('details', { class: 'fold', 'data-form': name }, el('summary', { 'data-key': name }, text(summary)), form);
     fold.open = form.dataset['open'] === 'yes';
     fold.addEventListener('toggle', () => {
       form.dataset['open'] = fold.open ? 'yes' : 'no';
@@ -222,15 +242,18 @@ export class Window {
     return fold;
   }
 
-  #form(name: string, fields: Field[], button: Key, send: (values: Record<string, string>) => Promise<void>): HTMLFormElement {
+  #form(name: string, fields: Field[], button: Key, send: Send): HTMLFormElement {
     const kept = this.#forms.get(name);
     if (kept) return kept;
-    const made = compose(fields, text(button), (values) =>
-      this.#attempt(async () => {
+    const made = compose(fields, text(button), async (values) => {
+      try {
         await send(values);
-        this.#forms.delete(name);
-      }),
-    );
+        this.draw();
+        return undefined;
+      } catch (problem) {
+        return failure(refusal(problem), () => this.#stepUp());
+      }
+    });
     this.#forms.set(name, made);
     return made;
   }
@@ -240,45 +263,42 @@ export class Window {
       this.#open = undefined;
       this.draw();
     };
+    const at = { profile: this.#profile(), thread: thread.id };
     const mine = thread.creator?.profile === this.#profile();
     const toSender = thread.replies === 'sender' && !mine;
-    const send = async (values: Record<string, string>) => {
-      const operation = toSender ? 'message.reply' : 'message.send';
-      await this.#session.call(operation, { profile: this.#profile(), thread: thread.id, text: values['text'] });
+    const label = text(toSender ? 'threads.reply_sender' : 'threads.reply_all');
+    const reply = async (values: Record<string, string>) => {
+      await this.#session.call(toSender ? 'message.reply' : 'message.send', { ...at, text: values['text'] });
       await this.#show(thread);
     };
-    const label = text(toSender ? 'threads.reply_sender' : 'threads.reply_all');
+    const withdraw = (said: Message) => () =>
+      this.#do(async () => {
+        await this.#session.call('message.withdraw', { ...at, message: said.id });
+        await this.#show(thread);
+      });
+    const rows = messages.map((said) => messageRow(said, said.by?.profile === this.#profile() ? withdraw(said) : undefined));
     return el(
       'div',
       { class: 'open' },
-      el('button', { class: 'plain', onclick: back }, `← ${text('threads.back')}`),
+      el('button', { class: 'plain', 'data-key': 'back', onclick: back }, `← ${text('threads.back')}`),
       el('h3', {}, thread.subject ?? text('sensitive.subject')),
-      el('ol', { class: 'messages', 'aria-live': 'polite' }, ...messages.map(message)),
-      hidden
-        ? el(
-            'p',
-            { class: 'step-up' },
-            text('sensitive.hidden'),
-            el('button', { onclick: () => void this.#attempt(() => this.#stepUp()) }, text('sensitive.step_up')),
-          )
-        : this.#form(`reply-${thread.id}`, [{ name: 'text', label, long: true }], 'threads.send', send),
+      el('ol', { class: 'messages' }, ...rows),
+      hidden ? stepUpBox(() => this.#stepUp()) : this.#form(`reply-${thread.id}`, [{ name: 'text', label, long: true }], 'threads.send', reply),
     );
   }
 }
 
-function message(said: Message): HTMLElement {
-  const by = said.by?.name ?? '';
-  const words =
-    said.kind === 'message'
-      ? (said.text ?? text(said.step_up_required ? 'sensitive.hidden' : 'message.withdrawn'))
-      : `${(said.about ?? []).map(({ name }) => name).join(', ')} ${text(`message.${said.kind}`)}`;
-  const edited = said.edited_ms ? ` · ${text('message.edited')}` : '';
-  return el(
-    'li',
-    { class: said.kind === 'message' ? 'message' : 'message event' },
-    el('p', {}, words),
-    el('p', { class: 'quiet' }, `${by} · ${time(said.at_ms)}${edited}`),
-  );
+/** What somebody was writing, into the same form in another language. */
+function carryOver(from: HTMLFormElement, into: HTMLFormElement | undefined): void {
+  if (!into) return;
+  for (const control of from.elements) {
+    const other = 'name' in control ? into.elements.namedItem(String(control.name)) : null;
+    if (control instanceof HTMLInputElement && other instanceof HTMLInputElement) {
+      [other.value, other.checked] = [control.value, control.checked];
+    } else if (control instanceof HTMLTextAreaElement && other instanceof HTMLTextAreaElement) other.value = control.value;
+    else if (control instanceof HTMLSelectElement && other instanceof HTMLSelectElement) other.selectedIndex = control.selectedIndex;
+  }
+  into.dataset['open'] = from.dataset['open'];
 }
 
 function takePost(screen: Screen, post: Post): void {
@@ -286,7 +306,3 @@ function takePost(screen: Screen, post: Post): void {
   const isNew = rest.length === screen.posts.length;
   screen.posts = isNew ? [post, ...rest].slice(0, POSTS_MAX) : screen.posts.map((known) => (known.id === post.id ? post : known));
 }
-
-const isMessage = (entry: Entry): entry is Extract<Entry, { type: 'message'; message: Message }> => entry.type === 'message';
-const isPost = (entry: Entry): entry is Extract<Entry, { type: 'post'; post: Post }> => entry.type === 'post';
-const isState = (entry: Entry): entry is Extract<Entry, { type: 'thread.state'; thread: string }> => entry.type === 'thread.state';

@@ -142,6 +142,8 @@ pub(crate) fn page(house: &House) -> Result<PathBuf> {
         folder.join("index.html"),
         folder.join("package-lock.json"),
         folder.join("vite.config.ts"),
+        // The page takes its sentences from there.
+        house.path("docs/errors.md"),
     ];
     files_below(&folder.join("src"), &mut sources)?;
     sources.sort();

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cli::Dev;
 use super::{import, offline, serve, settings, token};
@@ -27,13 +27,49 @@ const TOKEN_SECONDS: u64 = 24 * 3600;
 const LOW: u8 = 2;
 const SUBSTANTIAL: u8 = 3;
 
-/// Who signs in on the page: the login, and what they are called there, Danish first.
-const PEOPLE: [(&str, &str, &str); 5] = [
-    ("teacher", "lærer i 2.A", "teacher of 2.A"),
-    ("leader", "skoleleder", "school leader"),
-    ("parent-1", "forælder", "parent"),
-    ("parent-2", "forælder", "parent"),
-    ("pupil", "elev i 2.A", "pupil of 2.A"),
+/// Somebody who signs in on the page.
+struct Cast {
+    /// The login.
+    subject: &'static str,
+    /// What programs know the part by.
+    role: &'static str,
+    /// What people read.
+    danish: &'static str,
+    /// The same in English.
+    english: &'static str,
+}
+
+const fn cast(
+    subject: &'static str,
+    role: &'static str,
+    danish: &'static str,
+    english: &'static str,
+) -> Cast {
+    Cast {
+        subject,
+        role,
+        danish,
+        english,
+    }
+}
+
+/// Who signs in on the page; their class, the child and its parents belong together.
+const CAST: [Cast; 5] = [
+    cast("teacher", "teacher", "lærer i 2.A", "teacher of 2.A"),
+    cast("leader", "leader", "skoleleder", "school leader"),
+    cast(
+        "parent-1",
+        "parent",
+        "forælder til elev i 2.A",
+        "parent of a pupil of 2.A",
+    ),
+    cast(
+        "parent-2",
+        "parent",
+        "forælder til samme elev",
+        "parent of the same pupil",
+    ),
+    cast("pupil", "pupil", "elev i 2.A", "pupil of 2.A"),
 ];
 
 pub(super) async fn run(arguments: &Dev) -> Result<ExitCode> {
@@ -42,8 +78,10 @@ pub(super) async fn run(arguments: &Dev) -> Result<ExitCode> {
     serve::set_up_logs(&config, &telemetry)?;
     let people = prepare(arguments, &config).await?;
     let store = offline::open_store(&config, offline::Missing::Make)?;
-    let answer = axum::Json(json!(people));
-    let door = axum::routing::get(move || async move { answer });
+    let door = {
+        let people = people.clone();
+        axum::routing::get(move || std::future::ready(served(&people)))
+    };
     let more = axum::Router::new().route("/dev/people.json", door);
     let server = serve::start(&config, store, telemetry, Some(more))?;
     let address = server.addresses.first().context("listens nowhere")?;
@@ -82,15 +120,16 @@ fn free_port(wanted: u16) -> Result<u16> {
 }
 
 /// Someone of the page.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 struct DevPerson {
-    name: String,
-    role: &'static str,
-    role_en: &'static str,
-    unit: &'static str,
     subject: &'static str,
+    role: &'static str,
+    role_da: &'static str,
+    role_en: &'static str,
+    name: String,
+    unit: &'static str,
+    unit_name: String,
     token: String,
-    step_up_token: String,
 }
 
 /// Makes the municipality when it is not there yet, and tokens for its people.
@@ -105,13 +144,14 @@ async fn prepare(arguments: &Dev, config: &Config) -> Result<Vec<DevPerson>> {
         }
         let school = LedgerId::parse(CLASS_SCHOOL).context("the school's code")?;
         let names = ledgers.inspect(&school, |roster: &Roster| {
-            PEOPLE.map(|(subject, ..)| name_of(roster, subject))
+            let unit = roster.unit().map(|unit| unit.name.clone());
+            (unit, CAST.map(|cast| name_of(roster, cast.subject)))
         });
-        let names = names.await?;
-        PEOPLE
-            .iter()
+        let (unit, names) = names.await?;
+        let unit_name = unit.unwrap_or_default();
+        CAST.iter()
             .zip(names)
-            .map(|(person, name)| dev_person(*person, name))
+            .map(|(cast, name)| dev_person(cast, name, unit_name.clone()))
             .collect()
     })
     .await
@@ -123,21 +163,36 @@ fn name_of(roster: &Roster, subject: &str) -> String {
     person.unwrap_or("?").to_owned()
 }
 
-fn dev_person(
-    (subject, role, role_en): (&'static str, &'static str, &'static str),
-    name: String,
-) -> Result<DevPerson> {
-    let key = SigningKey::hmac(SECRET.as_bytes());
-    let mint = |loa| key.mint(&token::claims(subject, TOKEN_SECONDS, Some(loa)));
+fn dev_person(cast: &Cast, name: String, unit_name: String) -> Result<DevPerson> {
     Ok(DevPerson {
+        subject: cast.subject,
+        role: cast.role,
+        role_da: cast.danish,
+        role_en: cast.english,
         name,
-        role,
-        role_en,
         unit: CLASS_SCHOOL,
-        subject,
-        token: mint(LOW)?,
-        step_up_token: mint(SUBSTANTIAL)?,
+        unit_name,
+        token: mint(cast.subject, LOW)?,
     })
+}
+
+/// A token of a login that happened just now.
+fn mint(subject: &str, loa: u8) -> Result<String> {
+    let key = SigningKey::hmac(SECRET.as_bytes());
+    Ok(key.mint(&token::claims(subject, TOKEN_SECONDS, Some(loa)))?)
+}
+
+/// The people with a strong login each, made for whoever asks: one from when the server started would have lapsed
+/// after twenty minutes.
+fn served(people: &[DevPerson]) -> std::result::Result<axum::Json<Value>, http::StatusCode> {
+    let with_login = people.iter().map(|person| {
+        let mut shown = json!(person);
+        shown["step_up_token"] = mint(person.subject, SUBSTANTIAL)?.into();
+        Ok(shown)
+    });
+    let all: Result<Vec<Value>> = with_login.collect();
+    all.map(|all| axum::Json(Value::Array(all)))
+        .map_err(|_| http::StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn greet(address: SocketAddr, people: &[DevPerson], has_page: bool) -> Result<()> {
@@ -145,6 +200,10 @@ fn greet(address: SocketAddr, people: &[DevPerson], has_page: bool) -> Result<()
     writeln!(out, "\nklokke is ready on {address}\n")?;
     if has_page {
         writeln!(out, "  page        http://{address}/")?;
+        writeln!(
+            out,
+            "              http://{address}/?as=0,2 signs in as the teacher and a parent"
+        )?;
     }
     writeln!(out, "  websocket   ws://{address}/connection/websocket")?;
     writeln!(out, "  description http://{address}/openapi.json")?;
@@ -157,9 +216,12 @@ fn greet(address: SocketAddr, people: &[DevPerson], has_page: bool) -> Result<()
         writeln!(
             out,
             "  {} ({}, {})\n  {}\n",
-            person.name, person.role, person.role_en, person.token
+            person.name, person.role_da, person.role_en, person.token
         )?;
     }
-    writeln!(out, "Ctrl-C ends it.")?;
+    writeln!(
+        out,
+        "Newer, stronger logins for session.step_up: http://{address}/dev/people.json\nCtrl-C ends it."
+    )?;
     Ok(out.flush()?)
 }

@@ -14,7 +14,7 @@ use crate::domain::threads;
 use crate::domain::threads::view::ThreadSummary;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
-use crate::people::{GroupId, PersonRef, ProfileId, UserKind};
+use crate::people::{GroupId, GroupKind, PersonRef, ProfileId, UserKind};
 
 /// See the file.
 pub struct Start;
@@ -67,6 +67,8 @@ pub struct GroupName {
     pub group: GroupId,
     /// Its name.
     pub name: String,
+    /// What it gathers.
+    pub kind: GroupKind,
 }
 
 /// Items of each list on the first screen: what is seen without scrolling on the largest phone.
@@ -140,6 +142,7 @@ async fn screen(cx: &Context<'_, '_>, id: &ProfileId) -> Result<Screen, Refusal>
         .map(|group| GroupName {
             group: group.id.clone(),
             name: group.name.clone(),
+            kind: group.kind,
         })
         .collect();
     let window = threads::window(cx, id, FIRST_SCREEN_ITEMS, None, false).await?;

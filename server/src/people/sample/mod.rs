@@ -398,7 +398,7 @@ impl Town {
         let unit = code(size.code);
         let is_first = size.code == CLASS_SCHOOL;
         let cast = |subject: &'static str, nth: u32| (is_first && nth == 0).then_some(subject);
-        let staff: Vec<_> = (0..size.staff)
+        let mut staff: Vec<_> = (0..size.staff)
             .map(|nth| {
                 let subject =
                     cast("teacher", nth).or_else(|| (is_first && nth == 1).then_some("pedagogue"));
@@ -411,11 +411,13 @@ impl Town {
                 })
             })
             .collect();
-        for nth in 0..size.leaders {
-            let person = self.person(cast("leader", nth), true);
-            self.profile(&unit, &person, UserKind::Leader);
-        }
-        self.office(&unit, size.administrative, is_first);
+        let leaders: Vec<_> = (0..size.leaders)
+            .map(|nth| {
+                let person = self.person(cast("leader", nth), true);
+                self.profile(&unit, &person, UserKind::Leader)
+            })
+            .collect();
+        let office = self.office(&unit, size.administrative, is_first);
         for (count, kind) in [
             (size.advisers, UserKind::Adviser),
             (size.external, UserKind::ExternalActor),
@@ -428,10 +430,15 @@ impl Town {
         }
         self.visitors(&unit);
         self.classes(&unit, size.pupils, &staff);
+        staff.extend(leaders.into_iter().chain(office));
+        let everyone = self.group(&unit, "Personale".to_owned(), GroupKind::Institutional);
+        for member in &staff {
+            self.member(&everyone, member);
+        }
     }
 
     /// The secretary is also the school's administrator: one person, two profiles.
-    fn office(&mut self, unit: &UnitCode, count: u32, is_first: bool) {
+    fn office(&mut self, unit: &UnitCode, count: u32, is_first: bool) -> Vec<ProfileId> {
         let mut members = Vec::new();
         for nth in 0..count {
             let person = self.person((is_first && nth == 0).then_some("office"), true);
@@ -449,9 +456,10 @@ impl Town {
         let inbox = InboxLine {
             id: InboxId::new(unit.clone(), 1),
             name: "Kontoret".to_owned(),
-            members,
+            members: members.clone(),
         };
         self.tail.push(Line::Inbox(inbox));
+        members
     }
 
     fn classes(&mut self, unit: &UnitCode, pupils: u32, staff: &[ProfileId]) {

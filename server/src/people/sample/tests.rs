@@ -2,7 +2,7 @@
 
 use super::{CLASS_SCHOOL, lines, write};
 use crate::people::import::{Line, read};
-use crate::people::{RelationKind, UserKind};
+use crate::people::{GroupKind, RelationKind, UserKind};
 
 fn file(seed: u64) -> Vec<u8> {
     let mut out = Vec::new();
@@ -88,4 +88,35 @@ fn class_2a_has_three_staff_24_children_and_42_guardians() {
         })
         .collect();
     assert_eq!(guardians.len(), 42);
+}
+
+#[test]
+fn the_staff_of_a_school_have_a_group_of_their_own() {
+    let lines = lines(1);
+    let staff = lines.iter().filter_map(|line| match line {
+        Line::Group(group) if group.kind == GroupKind::Institutional => Some(&group.id),
+        _ => None,
+    });
+    for group in staff {
+        let kinds = lines.iter().filter_map(|line| match line {
+            Line::Membership(membership) if membership.group == *group => {
+                lines.iter().find_map(|line| match line {
+                    Line::Profile(profile) if profile.id == membership.profile => {
+                        Some(profile.kind)
+                    }
+                    _ => None,
+                })
+            }
+            _ => None,
+        });
+        let kinds: Vec<_> = kinds.collect();
+        for wanted in [
+            UserKind::PedagogicalStaff,
+            UserKind::Leader,
+            UserKind::AdministrativeStaff,
+        ] {
+            assert!(kinds.contains(&wanted), "{group}: {wanted:?}");
+        }
+        assert!(kinds.len() < 400, "one thread reaches them all");
+    }
 }
