@@ -36,8 +36,8 @@ pub use error::{Mistake, Mistakes, Place};
 pub use example::{example, print};
 pub use section::{Field, Section};
 pub use sections::{
-    Admission, Api, Channel, Client, DataFormat, Drain, ErrorMode, Listen, Log, LogFormat, Metrics,
-    Namespace, Node, RecoveryMode, Store, SubscriptionToken, Token, Transport, Web,
+    Admission, Api, Channel, Client, DataFormat, Drain, ErrorMode, Import, Listen, Log, LogFormat,
+    Metrics, Namespace, Node, RecoveryMode, Store, SubscriptionToken, Token, Transport, Web,
 };
 pub use setting::{Period, Secret, Setting};
 pub use source::{ENV_PREFIX, Sources};
@@ -67,6 +67,8 @@ pub struct Config {
     pub namespaces: BTreeMap<String, Namespace>,
     /// `[api]`
     pub api: Api,
+    /// `[import]`
+    pub import: Import,
     /// `[store]`
     pub store: Store,
     /// `[drain]`
@@ -96,7 +98,7 @@ impl Config {
     }
 
     /// The sections with a fixed name, in the order they are written.
-    fn sections(&self) -> [(&'static str, &dyn Section); 15] {
+    fn sections(&self) -> [(&'static str, &dyn Section); 16] {
         [
             ("node", &self.node),
             ("listen", &self.listen),
@@ -108,6 +110,7 @@ impl Config {
             ("channel", &self.channel),
             ("channel.without_namespace", &self.without_namespace),
             ("api", &self.api),
+            ("import", &self.import),
             ("store", &self.store),
             ("drain", &self.drain),
             ("log", &self.log),
@@ -129,6 +132,7 @@ impl Config {
             "channel" => &mut self.channel,
             "channel.without_namespace" => &mut self.without_namespace,
             "api" => &mut self.api,
+            "import" => &mut self.import,
             "store" => &mut self.store,
             "drain" => &mut self.drain,
             "log" => &mut self.log,
