@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::people::import::PlanDigest;
+
 /// Klokke, a real-time messaging server for schools and daycares.
 ///
 /// Exit codes: 0 done; 1 it failed, and a sentence says why; 2 the command line is wrong; 3 what is stored is damaged.
@@ -38,7 +40,8 @@ pub enum Verb {
     Config(ConfigVerb),
     /// Make a connection token.
     Token(Token),
-    /// Import master data (JSON Lines) into a store that no server has open; shows what would change first.
+    /// Import master data (JSON Lines), into a running server or a store that no server has open; shows what would
+    /// change first.
     Import(Import),
     /// Look at the ledgers of a store that no server has open.
     #[command(subcommand)]
@@ -104,15 +107,31 @@ pub struct Import {
     pub settings: Settings,
     /// The file; `-` reads standard input.
     pub file: PathBuf,
-    /// Apply what was shown.
+    /// Apply what is shown.
     #[arg(long)]
     pub apply: bool,
+    /// Apply only the plan with this digest, as an earlier run has shown it; refused if anything changed since.
+    #[arg(long, requires = "apply", value_name = "DIGEST")]
+    pub plan: Option<PlanDigest>,
     /// Apply also when a large part of a unit would end.
     #[arg(long)]
-    pub allow_removals: bool,
-    /// Print the diff as JSON.
+    pub allow_mass_end: bool,
+    /// Go over what somebody of a unit set, which is kept otherwise: an id as the diff shows it, or `all`; may be given
+    /// several times.
+    #[arg(long, value_name = "ID")]
+    pub override_local: Vec<String>,
+    /// Print the diff as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// List every id, however many there are.
+    #[arg(long)]
+    pub ids: bool,
+    /// Import into the server that runs at this address (`http://127.0.0.1:8000`), without stopping it.
+    #[arg(long, value_name = "URL", requires = "api_key_file")]
+    pub server: Option<http::Uri>,
+    /// File with a key of the server's API.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub api_key_file: Option<PathBuf>,
 }
 
 /// `klokke ledger ...`.

@@ -138,7 +138,7 @@ async fn prepare(arguments: &Dev, config: &Config) -> Result<Vec<DevPerson>> {
     let mut file = Vec::new();
     sample::write(arguments.seed, &mut file)?;
     offline::with_ledgers(store, async |ledgers| {
-        let plan = import::plan(ledgers, import::read_from(file.as_slice())?).await?;
+        let plan = import::plan(ledgers, import::read_from(file.as_slice())?, &[]).await?;
         if !plan.is_empty() {
             import::apply(ledgers, plan).await?;
         }

@@ -1,35 +1,56 @@
 //! `klokke import`: shows what a file of master data would change, and changes it when asked to.
 
+mod remote;
+mod show;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::cli::Import;
 use super::{offline, settings};
+use crate::domain::Door;
 use crate::ledger::{Actor, Clock as _, Ledgers, SystemClock};
-use crate::people::import::{self, Plan, RecordKind, Wanted};
+use crate::people::import::{self, Override, Plan, Report, Wanted};
 use crate::people::{Roster, day};
+use show::Show;
 
 /// Lines between two lines of progress.
 const PROGRESS_LINES: u64 = 100_000;
 
 pub(super) async fn run(arguments: &Import) -> Result<ExitCode> {
+    match &arguments.server {
+        Some(server) => remote::run(arguments, server).await,
+        None => into_store(arguments).await,
+    }
+}
+
+/// Into a store that no server has open.
+async fn into_store(arguments: &Import) -> Result<ExitCode> {
     let given = &arguments.settings;
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let wanted = read(&arguments.file)?;
     let store = offline::open_store(&config, offline::Missing::Make)?;
+    let percent = config.import.ended_percent_max;
     offline::with_ledgers(store, async |ledgers| {
-        let plan = plan(ledgers, wanted).await?;
-        report(&plan, arguments.json)?;
+        let plan = plan(ledgers, wanted, &arguments.override_local).await?;
+        let mut show = Show::new(arguments.json, arguments.ids);
+        plan.reports()
+            .try_for_each(|unit| show.report(&Report::Unit(unit)))?;
+        show.report(&Report::Plan(plan.summary(percent)))?;
         if !arguments.apply {
             say("nothing was changed; add --apply to change it")?;
             return Ok(ExitCode::SUCCESS);
         }
-        if !arguments.allow_removals {
-            plan.check_removals()?;
+        ensure!(
+            arguments.plan.is_none_or(|shown| shown == plan.digest),
+            "this is not the plan that was shown: the file or the people of its units changed since"
+        );
+        if !arguments.allow_mass_end {
+            plan.check_ends(percent)?;
         }
         apply(ledgers, plan).await?;
         Ok(ExitCode::SUCCESS)
@@ -59,16 +80,21 @@ pub(super) fn read_from(input: impl BufRead) -> Result<Wanted> {
 }
 
 /// What would change.
-pub(super) async fn plan(ledgers: &Ledgers<Roster>, wanted: Wanted) -> Result<Plan> {
-    Ok(import::plan(ledgers, wanted, day::day_at(SystemClock.now_ms())).await?)
+pub(super) async fn plan(
+    ledgers: &Ledgers<Roster>,
+    wanted: Wanted,
+    override_local: &[String],
+) -> Result<Plan> {
+    let over = Override::of(override_local.iter().cloned());
+    let today = day::day_at(SystemClock.now_ms());
+    Ok(import::plan(ledgers, wanted, today, &over).await?)
 }
 
 /// Changes it.
 pub(super) async fn apply(ledgers: &Ledgers<Roster>, plan: Plan) -> Result<()> {
     let actor = Actor {
-        subject: "".into(),
-        profile: None,
-        door: "cli".into(),
+        door: Door::Cli.as_str().into(),
+        ..Actor::default()
     };
     let done = import::apply(ledgers, plan, actor, |at| {
         // Progress that nobody can see changes nothing.
@@ -76,37 +102,6 @@ pub(super) async fn apply(ledgers: &Ledgers<Roster>, plan: Plan) -> Result<()> {
     })
     .await?;
     say(&format!("{done} records changed"))
-}
-
-fn report(plan: &Plan, json: bool) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        let rows = plan.units.iter().map(|(unit, diff)| {
-            let kinds = diff.counts.iter().map(|(kind, counts)| {
-                serde_json::json!({"kind": format!("{kind:?}").to_lowercase(), "added": counts.added,
-                    "changed": counts.changed, "ended": counts.ended, "unchanged": counts.unchanged})
-            });
-            serde_json::json!({"unit": unit.to_string(), "records": kinds.collect::<Vec<_>>()})
-        });
-        writeln!(out, "{}", serde_json::Value::Array(rows.collect()))?;
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{:<14} {:>9} {:>9} {:>9} {:>9}",
-        "records", "added", "changed", "ended", "as is"
-    )?;
-    for kind in RecordKind::ALL {
-        let counts = plan.total(kind);
-        let name = format!("{kind:?}").to_lowercase();
-        writeln!(
-            out,
-            "{name:<14} {:>9} {:>9} {:>9} {:>9}",
-            counts.added, counts.changed, counts.ended, counts.unchanged
-        )?;
-    }
-    writeln!(out, "in {} units", plan.units.len())?;
-    Ok(())
 }
 
 fn say(line: &str) -> Result<()> {

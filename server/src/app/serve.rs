@@ -148,6 +148,7 @@ pub(super) fn start(
         api: access(config),
         limits: crate::http::Limits {
             api_body_bytes: config.api.body_limit_bytes,
+            import_ended_percent: config.import.ended_percent_max,
             ..crate::http::Limits::default()
         },
         origins: Arc::new(move |headers| origins.allow(headers)),

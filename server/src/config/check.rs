@@ -70,6 +70,9 @@ pub(super) fn together(config: &Config) -> Vec<Mistake> {
     rules.must(config.store.path.is_some(), || {
         "`store.path` must name a folder".to_owned()
     });
+    rules.must(config.import.ended_percent_max <= 100, || {
+        "`import.ended_percent_max` must be at most 100".to_owned()
+    });
     rules.must(config.drain.spread <= config.drain.timeout, || {
         "`drain.spread` must not be longer than `drain.timeout`".to_owned()
     });

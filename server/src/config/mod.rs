@@ -36,9 +36,9 @@ pub use error::{Mistake, Mistakes, Place};
 pub use example::{example, print};
 pub use section::{Field, Section};
 pub use sections::{
-    Admission, Api, Channel, Client, DataFormat, Drain, ErrorMode, Listen, Log, LogFormat, Metrics,
-    Namespace, Node, PersonalChannel, RecoveryMode, Retention, Store, SubscriptionToken, Token,
-    Transport, Web,
+    Admission, Api, Channel, Client, DataFormat, Drain, ErrorMode, Import, Listen, Log, LogFormat,
+    Metrics, Namespace, Node, PersonalChannel, RecoveryMode, Retention, Store, SubscriptionToken,
+    Token, Transport, Web,
 };
 pub use setting::{Network, Period, Secret, Setting};
 pub use source::{ENV_PREFIX, Sources};
@@ -72,6 +72,8 @@ pub struct Config {
     pub retention: Retention,
     /// `[api]`
     pub api: Api,
+    /// `[import]`
+    pub import: Import,
     /// `[store]`
     pub store: Store,
     /// `[drain]`
@@ -101,7 +103,7 @@ impl Config {
     }
 
     /// The sections with a fixed name, in the order they are written.
-    fn sections(&self) -> [(&'static str, &dyn Section); 17] {
+    fn sections(&self) -> [(&'static str, &dyn Section); 18] {
         [
             ("node", &self.node),
             ("listen", &self.listen),
@@ -118,6 +120,7 @@ impl Config {
             ("channel.without_namespace", &self.without_namespace),
             ("retention", &self.retention),
             ("api", &self.api),
+            ("import", &self.import),
             ("store", &self.store),
             ("drain", &self.drain),
             ("log", &self.log),
@@ -141,6 +144,7 @@ impl Config {
             "channel.without_namespace" => &mut self.without_namespace,
             "retention" => &mut self.retention,
             "api" => &mut self.api,
+            "import" => &mut self.import,
             "store" => &mut self.store,
             "drain" => &mut self.drain,
             "log" => &mut self.log,

@@ -347,6 +347,15 @@ section! {
 }
 
 section! {
+    /// The import of master data.
+    Import {
+        /// A file that would end more than so many per cent of a unit's records of a kind is refused,
+        /// unless a mass end is allowed in so many words. A few records may always end.
+        ended_percent_max: u8 = 10,
+    }
+}
+
+section! {
     /// The embedded store.
     Store {
         /// Its folder; made when it is not there.

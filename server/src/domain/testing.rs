@@ -434,6 +434,7 @@ pub(crate) fn people() -> Vec<PeopleRecord> {
         id: InboxId::new(school(), 1),
         name: "Kontoret".to_owned(),
         members: vec![p(5)],
+        local: None,
     };
     out.push(PeopleRecord::Inbox(inbox));
     out
@@ -514,6 +515,7 @@ pub(crate) fn member(group: u32, profile: u32) -> PeopleRecord {
         kind,
         from: None,
         until: None,
+        local: None,
     })
 }
 
@@ -527,5 +529,6 @@ pub(crate) fn relation(adult: u32, child: u32) -> Relation {
         access: false,
         from: None,
         until: None,
+        local: None,
     }
 }

@@ -50,8 +50,10 @@ pub type OriginRule = Arc<dyn Fn(&HeaderMap) -> bool + Send + Sync>;
 pub struct Limits {
     /// Largest body at a REST door, in bytes: an operation's input is no larger over a socket.
     pub rest_body_bytes: usize,
-    /// Largest body of the server API, in bytes.
+    /// Largest body of the server API, in bytes; an import has its own bound.
     pub api_body_bytes: usize,
+    /// Which part of a unit's records an import may end without being told to, in per cent.
+    pub import_ended_percent: u8,
 }
 
 impl Default for Limits {
@@ -59,6 +61,7 @@ impl Default for Limits {
         Self {
             rest_body_bytes: 64 * 1024,
             api_body_bytes: 4 * 1024 * 1024,
+            import_ended_percent: crate::people::import::ENDED_PERCENT_MAX,
         }
     }
 }
@@ -98,6 +101,7 @@ pub struct Shared {
     parts: Parts,
     meters: Meters,
     suppression: api::Suppression,
+    importing: api::Importing,
 }
 
 impl Deref for Edge {
@@ -123,6 +127,7 @@ pub fn router(parts: Parts) -> Router {
         parts,
         meters,
         suppression: api::Suppression::default(),
+        importing: api::Importing::default(),
     }));
     let mut router = Router::new()
         .route("/health", get(health::health))

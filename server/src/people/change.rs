@@ -1,11 +1,13 @@
 //! How records of people are changed: always through here, so that index keys and notices go with them.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::record::{Account, PeopleRecord, Person, account_index};
-use super::{Roster, channel};
-use crate::ledger::{Content, IndexKey, Job, RecordKey, Refusal, View};
+use super::record::{Account, Block, PeopleRecord, Person, Unit, account_index};
+use super::{Roster, UnitCode, UserKind, channel};
+use crate::ledger::{Content, IndexKey, Job, LedgerId, RecordKey, Refusal, View};
 
 /// Stages one record of people in the unit's ledger.
 ///
@@ -20,6 +22,11 @@ pub async fn stage(view: &mut View<'_, Roster>, record: PeopleRecord) -> Result<
         PeopleRecord::Account(account) => put_account(view, &key, &account).await,
         PeopleRecord::Person(person) => {
             put_person(view, &key, person);
+            Ok(())
+        }
+        PeopleRecord::Unit(unit) => {
+            hand_down_blocks(view, &unit);
+            view.put_raw(&key, PeopleRecord::Unit(unit).to_json().into());
             Ok(())
         }
         record => {
@@ -74,7 +81,57 @@ fn announce(view: &mut View<'_, Roster>, person: &Person) {
     }
 }
 
-/// A job that stages records of people and takes others away; the import's unit of work.
+/// The operation by which a unit takes over a stop on writing from a unit above.
+pub const INHERIT_BLOCK: &str = "communication.inherit";
+
+/// A stop on writing, or its lifting, on its way to a unit below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InheritedBlock {
+    /// The kind of people.
+    pub kind: UserKind,
+    /// The unit that set it.
+    pub set_by: UnitCode,
+    /// Whether it stands or is lifted.
+    pub blocked: bool,
+}
+
+/// Hands a stop on writing to units below, by outbox: each takes it over exactly once in effect.
+pub fn hand_down<'u>(
+    view: &mut View<'_, Roster>,
+    block: &InheritedBlock,
+    children: impl IntoIterator<Item = &'u UnitCode>,
+) {
+    let body = serde_json::to_vec(block).expect("two words and a truth always encode");
+    for child in children {
+        let ledger = LedgerId::parse(child.as_str()).expect("unit codes are ledger names");
+        view.outbox(&ledger, INHERIT_BLOCK, body.clone().into());
+    }
+}
+
+/// A unit that comes under this one falls under the stops that stand here. In the commit that makes it a child: what is
+/// stopped or lifted afterwards reaches it like all the others.
+fn hand_down_blocks(view: &mut View<'_, Roster>, unit: &Unit) {
+    let known = view.state().unit().map(|unit| unit.children.as_slice());
+    let known = known.unwrap_or_default();
+    let new: Vec<UnitCode> = unit
+        .children
+        .iter()
+        .filter(|child| !known.contains(child))
+        .cloned()
+        .collect();
+    let blocks: Vec<_> = view.state().blocks().cloned().collect();
+    for Block { kind, set_by } in blocks {
+        let block = InheritedBlock {
+            kind,
+            set_by,
+            blocked: true,
+        };
+        hand_down(view, &block, &new);
+    }
+}
+
+/// A job that stages records of people and takes others away.
 #[derive(Debug, Clone, Default)]
 pub struct ChangePeople {
     /// Records to put.

@@ -33,7 +33,7 @@ pub use audience::{
     Assurance, AssuranceLevel, Audience, Lens, Measure, STEP_UP_MS, audience_of,
     audience_of_portals,
 };
-pub use change::{ChangePeople, stage};
+pub use change::{ChangePeople, INHERIT_BLOCK, InheritedBlock, hand_down, stage};
 pub use disclose::{Disclosure, PersonRef, Present, Subject, Viewer, disclose, measure, renewed};
 pub use entitle::{Entitlement, Scope, Sight, Word, entitled, entitlements, sights};
 pub use id::{GroupId, IdError, InboxId, ObjectId, PersonId, ProfileId, SubjectId, UnitCode};

@@ -152,6 +152,16 @@ impl Profile {
     }
 }
 
+/// That a record was set by somebody of the unit, not by the source of the master data. An import keeps such a record as it
+/// is until it is told to go over it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    /// The profile that set it.
+    pub by: ProfileId,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
 /// What an adult is to a child in this unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
@@ -173,6 +183,9 @@ pub struct Relation {
     /// Last day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Date>,
+    /// Set when somebody of the unit changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
 }
 
 impl Relation {
@@ -220,6 +233,9 @@ pub struct Membership {
     /// Last day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Date>,
+    /// Set when somebody of the unit changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
 }
 
 impl Membership {
@@ -248,6 +264,9 @@ pub struct Inbox {
     pub name: String,
     /// The profiles that look after it.
     pub members: Vec<ProfileId>,
+    /// Set when somebody of the unit changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
 }
 
 /// The index key under which a login's records are found in every unit: which units a login belongs to.

@@ -4,6 +4,7 @@
 //! the right reaches and under which conditions. What a table cannot say (somebody is in this thread, wrote this
 //! post) is checked by the operation, never instead of the table.
 
+use super::record::Unit;
 use super::{AdministratorScope, Assurance, Profile, Role, Roster, UserKind};
 
 /// Something that takes a right.
@@ -209,10 +210,29 @@ pub fn permit(
     Ok(right.reach)
 }
 
-/// Whether the profile's home lies in this unit's municipality, or a grant makes up for it.
+/// Whether the profile's home lies in this unit's municipality, or a grant makes up for it. Who comes from outside and
+/// does not say from where is not at home.
 fn is_at_home(roster: &Roster, profile: &Profile) -> bool {
-    let here = roster.unit().and_then(|unit| unit.municipality.as_ref());
-    profile.granted || profile.home.is_none() || profile.home_municipality.as_ref() == here
+    let Some(unit) = roster.unit() else {
+        return profile.granted;
+    };
+    profile.granted
+        || match profile.home {
+            Some(_) => profile.home_municipality == unit.municipality,
+            None => !comes_from_outside(unit, profile),
+        }
+}
+
+/// Whether a profile is one of somebody who works elsewhere and visits: one whose rights reach no further than its own
+/// municipality, in a unit that is not the municipality or the central body itself. Such a profile says where its home
+/// is.
+pub(crate) fn comes_from_outside(unit: &Unit, profile: &Profile) -> bool {
+    let role = profile.role();
+    let works_here = !unit.kind.is_institution() && role != Role::Kind(UserKind::ExternalActor);
+    let visits = TABLE
+        .iter()
+        .any(|(action, _)| right_of(role, *action).at_home);
+    visits && !works_here
 }
 
 /// The table as text, for reviewers and its snapshot.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use jiff::civil::Date;
 
-use super::may_manage;
+use super::{local, may_manage};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
@@ -79,6 +79,7 @@ impl Operation for AddMember {
             kind: MembershipKind::Member,
             from: Some(from),
             until: input.until,
+            local: Some(local(cx, input.profile)),
         };
         stage(cx, PeopleRecord::Membership(membership)).await?;
         Ok(Empty {})

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::inherit_block::{Input as Inherited, hand_down};
+use super::inherit_block::hand_down;
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::record::{Block as BlockRecord, PeopleRecord};
 use crate::people::rights::Action;
-use crate::people::{ProfileId, UnitCode, UserKind, stage};
+use crate::people::{InheritedBlock, ProfileId, UnitCode, UserKind, stage};
 
 /// See the file.
 pub struct Block;
@@ -58,12 +58,12 @@ impl Operation for Block {
         .await?;
         hand_down(
             cx,
-            &Inherited {
+            &InheritedBlock {
                 kind: input.kind,
                 set_by: input.unit,
                 blocked: true,
             },
-        )?;
+        );
         Ok(Empty {})
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::local;
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
@@ -51,6 +52,7 @@ impl Operation for EndRelation {
         let mut relation = found.ok_or_else(|| error::NOT_FOUND.refuse(""))?;
         // The last day was yesterday: a relation still holds on its last day, and this one shall not hold any more today.
         relation.until = Some(cx.today().yesterday().unwrap_or(cx.today()));
+        relation.local = Some(local(cx, input.profile));
         stage(cx, PeopleRecord::Relation(relation)).await?;
         Ok(Empty {})
     }

@@ -23,8 +23,17 @@ pub use unblock::Unblock;
 
 use crate::domain::{Context, error};
 use crate::ledger::Refusal;
+use crate::people::record::Local;
 use crate::people::rights::{Action, Reach};
 use crate::people::{GroupId, ProfileId};
+
+/// The mark of a record that somebody of the unit sets: an import keeps it.
+fn local(cx: &Context<'_, '_>, by: ProfileId) -> Local {
+    Local {
+        by,
+        at_ms: cx.now_ms(),
+    }
+}
 
 /// Refuses who may not manage this group: it takes the right, and for some kinds being in the group.
 fn may_manage(cx: &Context<'_, '_>, profile: &ProfileId, group: &GroupId) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::may_manage;
+use super::{local, may_manage};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
@@ -55,6 +55,7 @@ impl Operation for RemoveMember {
         let mut membership = found.ok_or_else(|| error::NOT_FOUND.refuse(""))?;
         membership.kind = MembershipKind::Removed;
         membership.until = Some(cx.today());
+        membership.local = Some(local(cx, input.profile));
         stage(cx, PeopleRecord::Membership(membership)).await?;
         Ok(Empty {})
     }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::local;
 use crate::domain::error;
 use crate::domain::text::Text;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
@@ -67,6 +68,7 @@ impl Operation for SetInbox {
             id: input.inbox,
             name: input.name.into_string(),
             members: input.members,
+            local: Some(local(cx, input.profile)),
         };
         stage(cx, PeopleRecord::Inbox(inbox)).await?;
         Ok(Empty {})

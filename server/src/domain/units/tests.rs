@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::{Date, date};
 use serde_json::json;
 
-use crate::domain::testing::{SCHOOL, World, class, g, p};
+use crate::domain::testing::{SCHOOL, World, class, g, ledger, p};
 use crate::ledger::testing::run_local;
-use crate::people::UserKind;
+use crate::ledger::{Actor, LedgerId};
+use crate::people::import::{self, Override};
+use crate::people::{Roster, UserKind};
 
 fn to_group(group: u32) -> serde_json::Value {
     json!({ "profile": p(1), "subject": "E", "text": "O", "recipients": [{ "group": g(group) }] })
@@ -191,4 +194,112 @@ fn a_municipality_stops_and_lets_write_in_its_institutions_through_the_outbox() 
                 .await;
         }
     });
+}
+
+#[test]
+fn a_unit_that_comes_under_a_municipality_falls_under_its_stops() {
+    run_local(async {
+        let mut world = World::new().await;
+        world.found_municipality().await;
+        let block = json!({ "profile": "M101.p1", "unit": "M101", "kind": "guardian" });
+        world.ok(7, "communication.block", block).await;
+        let file = r#"{"type":"unit","code":"M101","name":"Lillebæk Kommune","kind":"municipality"}
+{"type":"unit","code":"G10009","name":"Ny skole","kind":"school","parent":"M101"}
+{"type":"unit","code":"G30009","name":"Ny SFO","kind":"leisure_centre","parent":"G10009"}
+"#;
+        import(&world, file).await;
+        for unit in ["G10009", "G30009"] {
+            let ledger = LedgerId::parse(unit).expect("a sound name");
+            let mut turns = 0;
+            let blocked = |roster: &Roster| roster.is_blocked(UserKind::Guardian);
+            while !world
+                .bench
+                .ledgers
+                .inspect(&ledger, blocked)
+                .await
+                .expect("it opens")
+            {
+                turns += 1;
+                assert!(turns < 10_000, "{unit} was not reached");
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn what_the_school_changed_is_kept_by_the_next_import() {
+    run_local(async {
+        let world = World::new().await;
+        let end = json!({ "profile": p(5), "adult": p(41), "child": p(11) });
+        world.ok(5, "relation.end", end).await;
+        let leave = json!({ "profile": p(4), "group": g(1), "member": p(12) });
+        world.ok(4, "group.remove_member", leave).await;
+        let join = json!({ "profile": p(4), "group": g(1), "member": p(91) });
+        world.ok(4, "group.add_member", join).await;
+        let inbox = json!({ "profile": p(4), "inbox": "G10001.i1", "name": "Sekretariat", "members": [p(4)] });
+        world.ok(4, "inbox.set", inbox).await;
+        // What the source says of them has not changed.
+        let file = r#"{"type":"unit","code":"M101","name":"Lillebæk Kommune","kind":"municipality"}
+{"type":"unit","code":"G10001","name":"Bakkeskolen","kind":"school","parent":"M101"}
+{"type":"person","id":"person-5","name":"Navn 5"}
+{"type":"person","id":"person-41","name":"Navn 41"}
+{"type":"person","id":"person-11","name":"Navn 11"}
+{"type":"person","id":"person-12","name":"Navn 12"}
+{"type":"profile","id":"G10001.p5","person":"person-5","kind":"administrative_staff"}
+{"type":"profile","id":"G10001.p41","person":"person-41","kind":"guardian"}
+{"type":"profile","id":"G10001.p11","person":"person-11","kind":"pupil"}
+{"type":"profile","id":"G10001.p12","person":"person-12","kind":"pupil"}
+{"type":"group","id":"G10001.g1","name":"2.A","kind":"class","main":true}
+{"type":"relation","adult":"G10001.p41","child":"G10001.p11","kind":"guardian","custody":true}
+{"type":"membership","group":"G10001.g1","profile":"G10001.p12","kind":"member"}
+{"type":"inbox","id":"G10001.i1","name":"Kontoret","members":["G10001.p5"]}
+"#;
+        let kept = import(&world, file).await;
+        assert_eq!(
+            kept,
+            [
+                "G10001.g1/G10001.p12",
+                "G10001.g1/G10001.p91",
+                "G10001.i1",
+                "G10001.p41/G10001.p11"
+            ]
+        );
+        let look = |roster: &Roster| {
+            let opens = roster
+                .relation(&p(41), &p(11))
+                .is_some_and(|relation| relation.opens(TODAY));
+            let sees = |who| {
+                roster
+                    .membership(&g(1), &p(who))
+                    .is_some_and(|member| member.sees(TODAY))
+            };
+            let inbox = roster.inboxes().next().map(|inbox| inbox.name.clone());
+            (opens, sees(12), sees(91), inbox)
+        };
+        let now = world
+            .bench
+            .ledgers
+            .inspect(&ledger(), look)
+            .await
+            .expect("it is open");
+        assert_eq!(now, (false, false, true, Some("Sekretariat".to_owned())));
+    });
+}
+
+/// The day on which the school's clock stands.
+const TODAY: Date = date(2027, 1, 15);
+
+/// Imports a file, whatever it ends, and gives what it kept.
+async fn import(world: &World, file: &str) -> Vec<String> {
+    let ledgers = &world.bench.ledgers;
+    let wanted = import::read(file.as_bytes(), |_| {}).expect("the file is sound");
+    let plan = import::plan(ledgers, wanted, TODAY, &Override::Nothing).await;
+    let plan = plan.expect("the ledgers can be read");
+    let kinds = plan.reports().flat_map(|unit| unit.records);
+    let mut kept: Vec<String> = kinds.flat_map(|kind| kind.ids.kept_local).collect();
+    kept.sort();
+    let done = import::apply(ledgers, plan, Actor::default(), |_| {}).await;
+    done.expect("nobody else changes anything");
+    kept
 }

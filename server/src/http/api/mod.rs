@@ -4,6 +4,7 @@
 //! - `POST /api/{method}` with JSON; `POST /api` with `{"method","params"}`, many by line, for
 //!   older clients.
 //! - Key: `X-API-Key`, `Authorization: apikey KEY` or `?api_key=KEY`.
+//! - `POST /api/import` with JSON Lines: master data, shown first ([`import`], docs/import.md).
 //! - A failure has status 200 and `{"error":{"code","message"}}`, or with
 //!   `X-Centrifugo-Error-Mode: transport` an HTTP status and `{"code","message"}`.
 //!
@@ -12,6 +13,7 @@
 
 mod access;
 mod glob;
+mod import;
 mod methods;
 mod port;
 mod publish;
@@ -31,6 +33,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use access::Access;
+pub(super) use import::Importing;
 pub use port::{
     ConnectionInfo, NodeInfo, NodeMetrics, NodeProcess, Outgoing, Range, Realtime, Who,
 };
@@ -49,6 +52,7 @@ const COMMANDS_MAX: usize = 1_000;
 pub(super) fn router(edge: &Edge) -> Router<Edge> {
     Router::new()
         .route("/api", post(legacy))
+        .route("/api/import", post(import::import))
         .route("/api/{method}", post(one))
         .layer(middleware::from_fn_with_state(edge.clone(), guard))
 }

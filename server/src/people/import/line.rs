@@ -8,8 +8,12 @@ use crate::people::{
     RelationKind, SubjectId, UnitCode, UnitKind, UserKind,
 };
 
-/// One line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The words a line's `type` may be.
+pub(super) const TYPES: &str =
+    "unit, person, account, profile, relation, group, membership, grant, inbox";
+
+/// One line. Written with its `type`; read by `parse`, which says what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Line {
     /// A unit; its parent stands above it.
@@ -100,7 +104,8 @@ pub struct ProfileLine {
     /// Tasks beside the kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duties: Vec<Duty>,
-    /// For somebody from outside: the unit they come from, which stands above.
+    /// For somebody from outside: the unit they come from, which stands above. Town hall, external actors and administrators
+    /// of a municipality have one in every institution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<UnitCode>,
     /// First day.

@@ -425,7 +425,10 @@ impl Town {
         ] {
             for _ in 0..count {
                 let person = self.person(None, true);
-                self.profile(&unit, &person, kind);
+                self.profile_with(&unit, &person, kind, |line| {
+                    // Clubs and music schools have no unit of their own: the municipality is where they come from.
+                    line.home = (kind == UserKind::ExternalActor).then(|| code(MUNICIPALITY));
+                });
             }
         }
         self.visitors(&unit);
