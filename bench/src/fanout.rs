@@ -40,9 +40,14 @@ pub(crate) async fn measure(
                 one_at_a_time(running, &audience, &mut publisher, subscribers, count).await?;
             // The same windows for everyone: what waits can be joined, and everyone gets the same chance to.
             let window = (scale.deliveries_saturated / subscribers).clamp(WINDOW_MIN, WINDOW_MAX);
-            let saturated =
-                all_at_once(running, &audience, &mut publisher, (subscribers, window), scale)
-                    .await?;
+            let saturated = all_at_once(
+                running,
+                &audience,
+                &mut publisher,
+                (subscribers, window),
+                scale,
+            )
+            .await?;
             Ok((single, saturated))
         });
         if let Some((single, saturated)) = measured.await? {

@@ -40,7 +40,7 @@ impl Server {
         match self {
             Self::Klokke => "klokke",
             Self::KlokkeTls => "klokke_tls",
-            Self::Limit => "send_loop",
+            Self::Limit => "limit",
             Self::Centrifuge => "centrifuge_go",
             Self::CentrifugeTls => "centrifuge_go_tls",
             Self::Nats => "nats",
