@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    io::Write,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -44,8 +45,29 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
                 add(report, committers, server.name(), rate, &histogram);
             }
         }
+        if committers == 1 {
+            let (rate, histogram) = append_and_sync(scale.commits_for)?;
+            add(report, committers, Server::Limit.name(), rate, &histogram);
+        }
     }
     Ok(())
+}
+
+/// The limit of one commit after the other: the same bytes appended to a file, each synchronised, and nothing else.
+#[allow(clippy::cast_precision_loss)] // Counts far below 2^52.
+fn append_and_sync(span: Duration) -> Result<(f64, Histogram<u64>)> {
+    let mut file = tempfile::tempfile()?;
+    let mut times = Histogram::<u64>::new(3)?;
+    let started = Instant::now();
+    while started.elapsed() < span {
+        let bytes = publication(Wire::Centrifugal, "kept:0", 0);
+        let began = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        times.record(u64::try_from(began.elapsed().as_micros())?)?;
+    }
+    let rate = times.len() as f64 / started.elapsed().as_secs_f64();
+    Ok((rate, times))
 }
 
 #[allow(clippy::cast_precision_loss)] // Microseconds far below 2^52.

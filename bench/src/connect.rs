@@ -1,6 +1,6 @@
 //! What an authenticated connect costs in CPU, and what an idle connection holds in memory, plain and TLS.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
@@ -17,84 +17,80 @@ use crate::{
 
 /// Connects before counting begins, so that what a process does once is not counted.
 const WARM_UP: usize = 50;
+/// How often memory is looked at, at most how many times, and how many times it must not have changed.
+const SETTLE_LOOK: Duration = Duration::from_millis(100);
+const SETTLE_LOOKS: usize = 100;
+const SETTLED: usize = 20;
 /// TLS handshakes under way at once.
 const HANDSHAKES_AT_ONCE: usize = 32;
 
 pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Report) -> Result<()> {
     for server in [Server::Klokke, Server::Centrifuge, Server::Nats] {
+        let count = scale.connects;
         let measured = with_server(programs, server, "connect", async |running| {
             let _warm = wire::open_many(running, WARM_UP, None).await?;
-            let before = process::resident_bytes(running.pid)?;
-            let stretch = Stretch::begin(running)?;
-            let streams = wire::open_many(running, scale.connects, None).await?;
-            let (_, cpu) = stretch.end()?;
-            let after = settled_bytes(running).await?;
-            drop(streams);
-            Ok((cpu.as_secs_f64() * 1e6, after.saturating_sub(before)))
+            look(running, wire::open_many(running, count, None)).await
         });
-        if let Some((cpu, bytes)) = measured.await? {
-            add(
-                report,
-                scale,
-                ("connect", "idle_connection"),
-                server,
-                cpu,
-                bytes,
-            );
+        if let Some(seen) = measured.await? {
+            add(report, ("connect", "idle_connection"), server, count, &seen);
         }
     }
     for server in [Server::KlokkeTls, Server::CentrifugeTls] {
-        let count = scale.connects.div_ceil(3);
+        let count = scale.connects_tls;
         let measured = with_server(programs, server, "TLS connect", async |running| {
             let _warm = open_many_tls(running, WARM_UP).await?;
-            let before = process::resident_bytes(running.pid)?;
-            let stretch = Stretch::begin(running)?;
-            let streams = open_many_tls(running, count).await?;
-            let (_, cpu) = stretch.end()?;
-            let after = settled_bytes(running).await?;
-            drop(streams);
-            Ok((cpu.as_secs_f64() * 1e6, after.saturating_sub(before)))
+            look(running, open_many_tls(running, count)).await
         });
-        if let Some((cpu, bytes)) = measured.await? {
-            let scale = Scale {
-                connects: count,
-                ..Scale::quick()
-            };
-            add(
-                report,
-                &scale,
-                ("connect_tls", "idle_connection_tls"),
-                server,
-                cpu,
-                bytes,
-            );
+        if let Some(seen) = measured.await? {
+            let names = ("connect_tls", "idle_connection_tls");
+            add(report, names, server, count, &seen);
         }
     }
     Ok(())
 }
 
-#[allow(clippy::cast_precision_loss)] // Counts and bytes far below 2^52.
-fn add(
-    report: &mut Report,
-    scale: &Scale,
-    names: (&str, &str),
-    server: Server,
-    cpu: f64,
+/// What connecting took, and what the connections hold once they are idle.
+struct Seen {
+    cpu: Duration,
     bytes: u64,
-) {
-    let name = server.name().trim_end_matches("_tls");
-    report.add(names.0, "µs CPU", name, cpu / scale.connects as f64);
-    report.add(names.1, "bytes", name, bytes as f64 / scale.connects as f64);
 }
 
-/// Memory once it no longer changes: a server may give back what connecting took.
+async fn look<T>(server: &Running, connecting: impl Future<Output = Result<T>>) -> Result<Seen> {
+    let before = process::resident_bytes(server.pid)?;
+    let stretch = Stretch::begin(server)?;
+    let open = connecting.await?;
+    let (_, cpu) = stretch.end()?;
+    let after = settled_bytes(server).await?;
+    drop(open);
+    Ok(Seen {
+        cpu,
+        bytes: after.saturating_sub(before),
+    })
+}
+
+#[allow(clippy::cast_precision_loss)] // Counts and bytes far below 2^52.
+fn add(report: &mut Report, names: (&str, &str), server: Server, count: usize, seen: &Seen) {
+    let name = server.name().trim_end_matches("_tls");
+    let each = seen.cpu.as_secs_f64() * 1e6 / count as f64;
+    report.add(names.0, "µs CPU", name, each);
+    report.add(names.1, "bytes", name, seen.bytes as f64 / count as f64);
+}
+
+/// Memory once it no longer changes: a server may give back what connecting took. No collection is forced on those
+/// that collect garbage; what they hold is what the machine must have.
 async fn settled_bytes(server: &Running) -> Result<u64> {
-    let mut least = process::resident_bytes(server.pid)?;
-    for _ in 0..20 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        least = process::resident_bytes(server.pid)?;
+    let mut last = process::resident_bytes(server.pid)?;
+    let mut unchanged = 0;
+    for _ in 0..SETTLE_LOOKS {
+        tokio::time::sleep(SETTLE_LOOK).await;
+        let now = process::resident_bytes(server.pid)?;
+        unchanged = if now == last { unchanged + 1 } else { 0 };
+        last = now;
+        if unchanged == SETTLED {
+            break;
+        }
     }
-    Ok(least)
+    Ok(last)
 }
 
 type TlsStream = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;

@@ -10,12 +10,13 @@ use crate::{
     with_server,
 };
 
-/// Publications of one measurement: enough to mean something with few subscribers, bounded with many.
-const PUBLICATIONS_MAX: usize = 20_000;
-/// Publications sent before the driver looks whether they arrived; bounds what queues up in a server.
-const WINDOW: usize = 1_000;
-/// Deliveries a server may cost at most in one measurement, for those that cost much more than a send.
-const SLOW_SERVER_SHARE: usize = 8;
+/// Publications of one measurement, one at a time: enough to mean something with few subscribers, bounded with many.
+const SINGLE_MIN: usize = 10;
+const SINGLE_MAX: usize = 20_000;
+/// Saturated, publications are sent in windows, each as fast as the server takes it, and the next when all of it has
+/// arrived, so that what queues up in a server is bounded. As many as make a window of some seconds for the slowest.
+const WINDOW_MIN: usize = 100;
+const WINDOW_MAX: usize = 1_000;
 
 pub(crate) async fn measure(
     programs: &Programs,
@@ -34,18 +35,19 @@ pub(crate) async fn measure(
             let audience = Audience::gather(running, subscribers, CHANNEL).await?;
             let mut publisher = Publisher::open(running).await?;
             one_at_a_time(running, &audience, &mut publisher, subscribers, 20).await?;
-            let count = (scale.deliveries_single / subscribers).clamp(10, PUBLICATIONS_MAX);
+            let count = (scale.deliveries_single / subscribers).clamp(SINGLE_MIN, SINGLE_MAX);
             let single =
                 one_at_a_time(running, &audience, &mut publisher, subscribers, count).await?;
-            let share = if server == Server::Klokke {
-                1
-            } else {
-                SLOW_SERVER_SHARE
-            };
-            let count =
-                (scale.deliveries_saturated / share / subscribers).clamp(25, PUBLICATIONS_MAX);
-            let saturated =
-                all_at_once(running, &audience, &mut publisher, subscribers, count).await?;
+            // The same windows for everyone: what waits can be joined, and everyone gets the same chance to.
+            let window = (scale.deliveries_saturated / subscribers).clamp(WINDOW_MIN, WINDOW_MAX);
+            let saturated = all_at_once(
+                running,
+                &audience,
+                &mut publisher,
+                (subscribers, window),
+                scale,
+            )
+            .await?;
             Ok((single, saturated))
         });
         if let Some((single, saturated)) = measured.await? {
@@ -101,22 +103,21 @@ async fn all_at_once(
     server: &Running,
     audience: &Audience,
     publisher: &mut Publisher,
-    subscribers: usize,
-    count: usize,
+    (subscribers, window): (usize, usize),
+    scale: &Scale,
 ) -> Result<Cost> {
+    let bytes: Vec<u8> = (0..window)
+        .flat_map(|n| publication(server.wire, CHANNEL, n))
+        .collect();
     let stretch = Stretch::begin(server)?;
-    let mut sent = 0;
-    while sent < count {
-        let now = WINDOW.min(count - sent);
-        let bytes: Vec<u8> = (sent..sent + now)
-            .flat_map(|n| publication(server.wire, CHANNEL, n))
-            .collect();
+    let mut windows = 0;
+    while windows == 0 || stretch.passed() < scale.saturated_for {
         audience.start_counting();
         publisher.send(&bytes).await?;
-        audience.reached(subscribers * now).await?;
-        sent += now;
+        audience.reached(subscribers * window).await?;
+        windows += 1;
     }
-    cost(&stretch, subscribers * count)
+    cost(&stretch, subscribers * window * windows)
 }
 
 #[allow(clippy::cast_precision_loss)] // Counts far below 2^52.

@@ -4,7 +4,7 @@
 //! are read from `/proc`. Klokke, a plain send loop (the limit) and the peers are measured in one run,
 //! one after the other, because machines differ and drift: the ratios are what counts. This crate may
 //! know the wire and the operating system; it knows nothing of Klokke's rooms.
-#![allow(clippy::print_stdout)] // A command line tool: its tables go to standard output.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A command line tool: tables on one, progress on the other.
 
 mod commits;
 mod connect;
@@ -58,6 +58,9 @@ struct RunArguments {
     /// Small sizes, to see that everything runs.
     #[arg(long)]
     quick: bool,
+    /// Fails when a figure lacks Klokke's value or has nothing to stand beside.
+    #[arg(long)]
+    complete: bool,
     /// Only the measurements whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -119,6 +122,9 @@ async fn run(arguments: &RunArguments) -> Result<()> {
     }
 
     println!("\n{}", report.table());
+    if arguments.complete {
+        report.must_be_complete()?;
+    }
     if let Some(path) = &arguments.json {
         std::fs::write(path, report.json()?)
             .with_context(|| format!("write {}", path.display()))?;
@@ -136,10 +142,14 @@ pub(crate) struct Scale {
     subscribers: Vec<usize>,
     /// Deliveries a measurement aims at, one publication at a time.
     deliveries_single: usize,
-    /// Deliveries a measurement aims at, saturated.
+    /// Deliveries of one window of publications, saturated.
     deliveries_saturated: usize,
+    /// How long windows follow each other.
+    saturated_for: Duration,
     /// Connections for the connect and idle figures.
     connects: usize,
+    /// The same over TLS, where the driver's side costs as much as the server's.
+    connects_tls: usize,
     /// How long publish-to-receive latency is sampled.
     latency_for: Duration,
     /// How long durable commits are made.
@@ -150,9 +160,11 @@ impl Scale {
     fn full() -> Self {
         Self {
             subscribers: vec![100, 1_000, 9_000, 18_000],
-            deliveries_single: 400_000,
-            deliveries_saturated: 3_600_000,
-            connects: 9_000,
+            deliveries_single: 150_000,
+            deliveries_saturated: 900_000,
+            saturated_for: Duration::from_secs(4),
+            connects: 18_000,
+            connects_tls: 6_000,
             latency_for: Duration::from_secs(10),
             commits_for: Duration::from_secs(10),
         }
@@ -163,14 +175,16 @@ impl Scale {
             subscribers: vec![50],
             deliveries_single: 2_000,
             deliveries_saturated: 10_000,
+            saturated_for: Duration::from_millis(200),
             connects: 100,
+            connects_tls: 50,
             latency_for: Duration::from_millis(500),
             commits_for: Duration::from_millis(500),
         }
     }
 }
 
-/// Starts a server, tells the reader, and hands it to one measurement.
+/// Starts a server of its own for one measurement, and tells whoever waits how far the run is.
 async fn with_server<T>(
     programs: &Programs,
     server: Server,
@@ -180,12 +194,11 @@ async fn with_server<T>(
     let Some(running) = servers::start(programs, server)? else {
         return Ok(None);
     };
-    print!("{what}: {} ... ", server.name());
-    std::io::Write::flush(&mut std::io::stdout()).ok();
+    eprint!("{what}: {} ... ", server.name());
     let started = std::time::Instant::now();
     let result = measure(&running)
         .await
         .with_context(|| format!("{what} of {}", server.name()))?;
-    println!("{:.1} s", started.elapsed().as_secs_f64());
+    eprintln!("{:.1} s", started.elapsed().as_secs_f64());
     Ok(Some(result))
 }

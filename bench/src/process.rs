@@ -7,27 +7,9 @@ use anyhow::{Context, Result};
 /// The kernel's clock ticks a second in `/proc/PID/stat`; fixed at 100 on every Linux of today.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// CPU time a process has used since it started, in user and system mode together.
+/// CPU time a process has used since it started, in user and system mode together, by all its threads: also those
+/// that have ended, which is why the finer count in each thread's `schedstat` is of no use here.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
-    // schedstat counts in nanoseconds but only for one thread each, so all threads are added up.
-    let mut total = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task")).context("the server has died")? {
-        let line = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        let nanoseconds = line
-            .split(' ')
-            .next()
-            .and_then(|field| field.parse::<u64>().ok());
-        total += nanoseconds.unwrap_or(0);
-    }
-    if total > 0 {
-        Ok(Duration::from_nanos(total))
-    } else {
-        cpu_by_ticks(pid)
-    }
-}
-
-/// The coarser count, for kernels without scheduler statistics.
-fn cpu_by_ticks(pid: u32) -> Result<Duration> {
     let line = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has died")?;
     let fields = line.rsplit(") ").next().unwrap_or_default();
     let ticks: u64 = fields

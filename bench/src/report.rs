@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 /// The measured product's own name, and the limit's.
 const OURS: &str = "klokke";
-const LIMIT: &str = "send_loop";
+const LIMIT: &str = "limit";
 
 /// One figure for everyone it was measured for.
 #[derive(Debug, Serialize)]
@@ -26,8 +26,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Adds what was measured of one server under a figure's name.
+    /// Adds what was measured of one server under a figure's name, and says so to whoever waits.
     pub(crate) fn add(&mut self, name: &str, unit: &'static str, server: &str, value: f64) {
+        eprintln!("    {name}: {} {unit}", short(value));
         let at = self
             .rows
             .iter()
@@ -56,6 +57,21 @@ impl Report {
     /// An array of `{name, unit, klokke, limit, peers}`.
     pub(crate) fn json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(&self.rows)?)
+    }
+
+    /// Whether every figure is there for Klokke and for at least one other.
+    pub(crate) fn must_be_complete(&self) -> Result<()> {
+        ensure!(!self.rows.is_empty(), "nothing was measured");
+        for row in &self.rows {
+            let compared = row.limit.is_some() || !row.peers.is_empty();
+            let measured = row.everyone().iter().all(|(_, value)| value.is_finite());
+            ensure!(
+                row.klokke.is_some() && compared && measured,
+                "{} is not complete",
+                row.name
+            );
+        }
+        Ok(())
     }
 
     /// A table for people. In brackets, how many times Klokke's figure the other's is.
@@ -189,7 +205,20 @@ mod tests {
         assert!(report.table().contains("300 (6.00×)"), "{}", report.table());
         let json: serde_json::Value =
             serde_json::from_str(&report.json().expect("plain numbers")).expect("JSON");
-        assert_eq!(json[0]["peers"]["centrifuge_go"], 300.0);
+        let expected = serde_json::json!([{"name": "connect", "unit": "µs CPU", "klokke": 50.0, "limit": 25.0,
+            "peers": {"centrifuge_go": 300.0}}]);
+        assert_eq!(json, expected);
+        report.must_be_complete().expect("all is there");
         assert!(report.picture().contains("centrifuge_go 300"));
+    }
+
+    #[test]
+    fn a_figure_that_stands_alone_is_not_complete() {
+        assert!(Report::default().must_be_complete().is_err());
+        let mut report = Report::default();
+        report.add("connect", "µs CPU", OURS, 50.0);
+        assert!(report.must_be_complete().is_err());
+        report.add("idle", "bytes", "nats", 50.0);
+        assert!(report.must_be_complete().is_err());
     }
 }

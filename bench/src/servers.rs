@@ -40,7 +40,7 @@ impl Server {
         match self {
             Self::Klokke => "klokke",
             Self::KlokkeTls => "klokke_tls",
-            Self::Limit => "send_loop",
+            Self::Limit => "limit",
             Self::Centrifuge => "centrifuge_go",
             Self::CentrifugeTls => "centrifuge_go_tls",
             Self::Nats => "nats",
@@ -124,6 +124,12 @@ pub(crate) fn start(programs: &Programs, server: Server) -> Result<Option<Runnin
                 klokke_config(folder.path(), certificate.as_deref()),
             )?;
             let mut command = Command::new(&programs.klokke);
+            // It takes every variable with this prefix for a setting.
+            for (name, _) in std::env::vars_os() {
+                if name.to_string_lossy().starts_with("KLOKKE_") {
+                    command.env_remove(name);
+                }
+            }
             command.arg("serve").arg("--config").arg(config);
             command
         }
@@ -218,34 +224,33 @@ fn nats_config(folder: &Path) -> String {
     )
 }
 
+/// Pings, queues and limits as the peers have them here: no ping falls into a measurement, and nobody is thrown
+/// out for reading slowly on a machine that the driver shares.
 fn klokke_config(folder: &Path, certificate: Option<&Path>) -> String {
     let data = folder.join("data");
-    let tls = certificate.map_or_else(String::new, |certificate| {
-        let key = folder.join("key.pem");
-        format!(
-            "[http_server.tls]\nenabled = true\ncert_pem_file = {certificate:?}\nkey_pem_file = {key:?}\n"
-        )
-    });
+    let listen = match certificate {
+        None => "address = \"127.0.0.1:0\"".to_owned(),
+        Some(certificate) => format!(
+            "address = \"\"\ntls_address = \"127.0.0.1:0\"\ntls_certificate = {certificate:?}\ntls_key = {:?}",
+            folder.join("key.pem")
+        ),
+    };
     format!(
         r#"
-[http_server]
-address = "127.0.0.1"
-port = 0
-{tls}
+[listen]
+{listen}
 [client]
 ping_interval = "30m"
 pong_timeout = "60s"
-queue_max_size = 16777216
+queue_max_size_bytes = 16777216
 [client.token]
 hmac_secret_key = "{SECRET}"
 [store]
 path = {data:?}
-[[channel.namespaces]]
-name = "bench"
+[namespace.bench]
 allow_subscribe_for_client = true
 allow_publish_for_client = true
-[[channel.namespaces]]
-name = "kept"
+[namespace.kept]
 allow_subscribe_for_client = true
 allow_publish_for_client = true
 history_size = 1000

@@ -384,6 +384,10 @@ impl Stretch {
         })
     }
 
+    pub(crate) fn passed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// (passed, CPU used) since the beginning.
     pub(crate) fn end(&self) -> Result<(Duration, Duration)> {
         Ok((

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: builds Klokke, the driver and the peers, and hands over to `klokke-bench`.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::{house::House, process::Program, setup};
@@ -18,6 +20,13 @@ const CENTRIFUGE: &str = "bench/peers/centrifuge";
 /// Builds all parts, then measures.
 pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
     let server = setup::server(house)?;
+    driver(house, &server)?
+        .arguments(&arguments.driver)
+        .hand_over()
+}
+
+/// The driver, told where the server and its peers are, all built.
+pub(crate) fn driver(house: &House, server: &Path) -> Result<Program> {
     println!("  building the driver (release)");
     Program::new("cargo", house.root())
         .arguments(["build", "--quiet", "--release", "--package", "klokke-bench"])
@@ -29,10 +38,9 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
         .arguments([&centrifuge])
         .must()?;
     let nats = setup::nats(house)?;
-    Program::new(house.target().join("release/klokke-bench"), house.root())
+    let driver = Program::new(house.target().join("release/klokke-bench"), house.root())
         .arguments(["--klokke".as_ref(), server.as_os_str()])
         .arguments(["--centrifuge".as_ref(), centrifuge.as_os_str()])
-        .arguments(["--nats".as_ref(), nats.as_os_str()])
-        .arguments(&arguments.driver)
-        .hand_over()
+        .arguments(["--nats".as_ref(), nats.as_os_str()]);
+    Ok(driver)
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Counts, Outcome, Step, Workshop};
 use crate::{
+    bench,
     house::House,
     process::{Program, exists},
     setup, tidy,
@@ -98,6 +99,11 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
             "openapi",
             "schemathesis over the REST description, all checks",
             openapi,
+        ),
+        Step::new(
+            "bench",
+            "the measurements run against every peer (small sizes, no figure is judged)",
+            measure,
         ),
     ]);
     Ok(steps)
@@ -212,6 +218,15 @@ fn sdk_go(workshop: &Workshop<'_>) -> Result<Outcome> {
         .variable("KLOKKE_BIN", workshop.server()?)
         .run()?;
     Ok(foreign(Counts::of_go(&said.lines).with_exit(said.ok)))
+}
+
+/// A shared machine's figures say little, so none is judged; that all of them come is.
+fn measure(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let server = workshop.server()?;
+    bench::driver(workshop.house, &server)?
+        .arguments(["--quick", "--complete"])
+        .must()?;
+    Ok(Outcome::Held)
 }
 
 fn browser(workshop: &Workshop<'_>) -> Result<Outcome> {
