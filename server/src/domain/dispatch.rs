@@ -250,8 +250,9 @@ impl Domain {
         }
     }
 
-    /// Writes down, where somebody is stepped up, that open sessions of theirs hear what is sensitive in full from now on
-    /// until it lapses. To be done before a session's lenses open; does nothing for others.
+    /// Writes down, where somebody is stepped up, that open sessions of theirs hear what is sensitive in full from now on,
+    /// and gives until when; 0 where nobody is. To be done before a session's lenses open. A damaged unit gives nothing out
+    /// and so needs no log.
     ///
     /// # Errors
     /// As a call; then the session must not be opened as stepped up.
@@ -260,9 +261,9 @@ impl Domain {
         units: &[LedgerId],
         subject: &SubjectId,
         assurance: Assurance,
-    ) -> Result<(), OperationError> {
+    ) -> Result<u64, OperationError> {
         if !assurance.is_fresh(self.clock.now_ms()) {
-            return Ok(());
+            return Ok(0);
         }
         let watches = units.iter().map(|unit| {
             let input = serde_json::json!({
@@ -277,8 +278,13 @@ impl Domain {
                 caller: Caller::server(Door::Server),
             })
         });
-        futures_util::future::try_join_all(watches).await?;
-        Ok(())
+        for watched in futures_util::future::join_all(watches).await {
+            match watched {
+                Err(fault) if fault.code != error::DAMAGED.code => return Err(fault),
+                _ => {}
+            }
+        }
+        Ok(assurance.full_until_ms())
     }
 
     async fn call_every_own(

@@ -3,7 +3,13 @@
 use super::{Complaint, Source};
 
 /// What judges freshness, sensitivity or audience.
-const JUDGES: &[&str] = &[".is_fresh(", ".meets(", ".measure(", "Measure::", "measure("];
+const JUDGES: &[&str] = &[
+    ".is_fresh(",
+    ".meets(",
+    ".measure(",
+    "Measure::",
+    "measure(",
+];
 
 /// Where operations live.
 const ROOM: &str = "server/src/domain/";
@@ -24,7 +30,8 @@ pub(crate) fn check(source: &Source) -> Vec<Complaint> {
     });
     judging
         .map(|(at, _)| {
-            let says = "judges who may see what; let `people::show` do it, which also writes down who saw";
+            let says =
+                "judges who may see what; let `people::show` do it, which also writes down who saw";
             Complaint::new(&source.path, at + 1, says)
         })
         .collect()
@@ -41,7 +48,10 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].line, 3);
         let text = "//! A get.\n    let hidden = thread.sensitive && !assurance.is_fresh(now);\n";
-        assert_eq!(check(&source("server/src/domain/threads/get.rs", text)).len(), 1);
+        assert_eq!(
+            check(&source("server/src/domain/threads/get.rs", text)).len(),
+            1
+        );
     }
 
     #[test]
