@@ -8,7 +8,8 @@ use super::error;
 use crate::ledger::{Actor, Refusal, View};
 use crate::people::rights::{Action, Reach, permit};
 use crate::people::{
-    Assurance, Entitlement, ObjectId, Profile, ProfileId, Roster, Scope, SubjectId, day,
+    Assurance, Entitlement, Lens, ObjectId, Profile, ProfileId, Roster, Scope, SubjectId, Viewer,
+    day, lens_of,
 };
 
 /// Through which door a call came, for the audit trail.
@@ -161,10 +162,26 @@ impl<'a, 'v> Context<'a, 'v> {
         id.unit().as_str() == self.view.ledger().as_str()
     }
 
-    /// Whether the session is stepped up now.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        self.caller.assurance.is_fresh(self.view.now_ms())
+    /// The acting profile as a viewer of what is addressed to it.
+    ///
+    /// # Errors
+    /// As [`Context::acting`].
+    pub fn viewer(&self, id: &ProfileId) -> Result<Viewer, Refusal> {
+        let profile = self.acting(id)?;
+        self.viewer_through(id, lens_of(profile, self.caller.assurance))
+    }
+
+    /// The caller as a viewer through a lens that `people` gave.
+    ///
+    /// # Errors
+    /// `not_signed_in` without a login.
+    pub fn viewer_through(&self, id: &ProfileId, lens: Lens) -> Result<Viewer, Refusal> {
+        let subject = self.caller.subject.clone();
+        let subject = subject.ok_or_else(|| error::NOT_SIGNED_IN.refuse(""))?;
+        Ok(Viewer {
+            profile: Some(id.clone()),
+            ..Viewer::new(subject, lens, self.view.now_ms())
+        })
     }
 
     /// The acting profile, if it is the caller's and holds today.

@@ -6,19 +6,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::{self, ErrorCode};
-use super::operation::{Kind, Prepared, Target, ledger_of};
-use super::{Caller, Door, registry};
+use super::operation::{Degraded, Kind, Missing, Prepared, Target, ledger_of};
+use super::{Caller, Door, RetryKey, registry};
 use crate::ledger::{
     Call, CallError, Clock, Commit, IdempotencyKey, Inbox, IndexKey, Job, LedgerId, Ledgers,
     Refusal,
 };
 use crate::people::record::account_index;
-use crate::people::{ObjectId, Roster, SubjectId, day, entitlements};
+use crate::people::{Assurance, ObjectId, Roster, SubjectId, UnitCode, day, entitlements};
 use crate::store::StoreError;
 
-/// Most units one login is looked up in. A family with four children, each in school, leisure centre and club, has
-/// twelve; the rest is room for advisers. More would make the first screen slow for everybody.
-const UNITS_OF_LOGIN_MAX: usize = 32;
+/// Most units that one call to all of a login's units asks. A family with four children, each in school, leisure centre and
+/// club, has twelve; the rest is room for advisers. More would make the first screen slow for everybody, so the answer
+/// names those it left out, and they are asked for by name.
+const UNITS_ASKED_MAX: usize = 32;
+/// Units read from the index at once.
+const UNITS_PAGE: usize = 256;
+/// Most units one login is known in: more than the largest municipality has institutions. Beyond it something is wrong, and
+/// that is said rather than a part served as if it were all.
+const UNITS_OF_LOGIN_MAX: usize = 1_024;
 
 /// A call as a door hands it in.
 #[derive(Debug, Clone)]
@@ -140,11 +146,13 @@ impl Domain {
             return Err(unknown());
         }
         let prepared = declared.prepare(&request.input)?;
-        let key = request
-            .idempotency
-            .as_deref()
-            .filter(|_| declared.declaration.kind == Kind::Command);
-        let key = key.map(|key| IdempotencyKey::new(key, &request.operation, &request.input));
+        let key = request.idempotency.as_deref().map(RetryKey::parse);
+        let key = key.transpose().map_err(|fault| {
+            OperationError::from(error::INVALID_INPUT.refuse(&fault.to_string()))
+        })?;
+        let key = key.filter(|_| declared.declaration.kind == Kind::Command);
+        let key =
+            key.map(|key| IdempotencyKey::new(key.as_str(), &request.operation, &request.input));
         match prepared.target.clone() {
             Target::Ledger(ledger) => self.call_one(&ledger, &prepared, request, key).await,
             Target::EveryOwn => self.call_every_own(&prepared, request).await,
@@ -162,15 +170,24 @@ impl Domain {
         let mut caller = request.caller;
         self.admit(ledger, prepared, &mut caller).await?;
         let caller = Arc::new(caller);
-        let call = Call {
+        let operation: Arc<str> = request.operation.into();
+        let call = |job, idempotency| Call {
             actor: caller.actor(prepared.profile.as_ref()),
-            job: prepared.job(caller),
-            operation: request.operation.into(),
-            idempotency: key,
+            job,
+            operation: Arc::clone(&operation),
+            idempotency,
         };
-        let done = self.ledgers.call(ledger, call).await?;
+        let job = prepared.job(Arc::clone(&caller));
+        let done = self.ledgers.call(ledger, call(job, key)).await?;
+        let output = if done.replayed {
+            // Kept as it was said then; who asks again may be a lower session, and the words may be gone.
+            let again = prepared.again(Arc::clone(&caller), done.outcome);
+            self.ledgers.call(ledger, call(again, None)).await?.outcome
+        } else {
+            done.outcome
+        };
         Ok(Answer {
-            output: done.outcome,
+            output,
             replayed: done.replayed,
             commit: done.commit,
         })
@@ -207,17 +224,67 @@ impl Domain {
         Ok(())
     }
 
-    /// The ledgers in which a login has a record.
+    /// The ledgers in which a login has a record, all of them.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or when there are more than anybody can have.
     pub async fn units_of(&self, subject: &SubjectId) -> Result<Vec<LedgerId>, OperationError> {
         let index = IndexKey::new(&account_index(subject));
-        let found = self
-            .ledgers
-            .lookup(&index, None, UNITS_OF_LOGIN_MAX)
-            .await?;
-        Ok(found.into_iter().map(|(ledger, _)| ledger).collect())
+        let mut units = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self
+                .ledgers
+                .lookup(&index, after.as_ref(), UNITS_PAGE)
+                .await?;
+            let is_last = page.len() < UNITS_PAGE;
+            after = page.last().cloned();
+            units.extend(page.into_iter().map(|(ledger, _)| ledger));
+            if units.len() > UNITS_OF_LOGIN_MAX {
+                let fault = "the login is known in more units than the server reads";
+                return Err(error::TOO_LARGE.refuse(fault).into());
+            }
+            if is_last {
+                return Ok(units);
+            }
+        }
+    }
+
+    /// Writes down, where somebody is stepped up, that open sessions of theirs hear what is sensitive in full from now on,
+    /// and gives until when; 0 where nobody is. To be done before a session's lenses open. A damaged unit gives nothing out
+    /// and so needs no log.
+    ///
+    /// # Errors
+    /// As a call; then the session must not be opened as stepped up.
+    pub async fn watch(
+        &self,
+        units: &[LedgerId],
+        subject: &SubjectId,
+        assurance: Assurance,
+    ) -> Result<u64, OperationError> {
+        if !assurance.is_fresh(self.clock.now_ms()) {
+            return Ok(0);
+        }
+        let watches = units.iter().map(|unit| {
+            let input = serde_json::json!({
+                "unit": unit.as_str(),
+                "subject": subject,
+                "until_ms": assurance.full_until_ms(),
+            });
+            self.call(Request {
+                operation: "access.watch".to_owned(),
+                input: Bytes::from(input.to_string()),
+                idempotency: None,
+                caller: Caller::server(Door::Server),
+            })
+        });
+        for watched in futures_util::future::join_all(watches).await {
+            match watched {
+                Err(fault) if fault.code != error::DAMAGED.code => return Err(fault),
+                _ => {}
+            }
+        }
+        Ok(assurance.full_until_ms())
     }
 
     async fn call_every_own(
@@ -228,7 +295,12 @@ impl Domain {
         let Some(subject) = request.caller.subject.clone() else {
             return Err(OperationError::of(&error::NOT_SIGNED_IN));
         };
-        let ledgers = self.units_of(&subject).await?;
+        let mut ledgers = self.units_of(&subject).await?;
+        if let Some(within) = &prepared.within {
+            let named: Vec<_> = within.iter().map(ledger_of).collect();
+            ledgers.retain(|ledger| named.contains(ledger));
+        }
+        let further = ledgers.split_off(ledgers.len().min(UNITS_ASKED_MAX));
         let caller = Arc::new(request.caller);
         let operation: Arc<str> = request.operation.into();
         let calls = ledgers.iter().map(|ledger| {
@@ -240,14 +312,45 @@ impl Domain {
             };
             self.ledgers.call(ledger, call)
         });
-        let done = futures_util::future::try_join_all(calls).await?;
-        let outputs = done.into_iter().map(|done| done.outcome).collect();
+        let done = futures_util::future::join_all(calls).await;
+        let mut outputs = Vec::with_capacity(done.len());
+        let mut missing = Missing {
+            degraded: Vec::new(),
+            further: further.iter().filter_map(unit_of).collect(),
+        };
+        let mut first = None;
+        for (ledger, done) in ledgers.iter().zip(done) {
+            match done {
+                Ok(done) => outputs.push(done.outcome),
+                Err(failure) => {
+                    let failure = OperationError::from(failure);
+                    missing
+                        .degraded
+                        .extend(unit_of(ledger).map(|unit| Degraded {
+                            unit,
+                            code: failure.code,
+                            key: failure.key.to_owned(),
+                            temporary: failure.temporary,
+                        }));
+                    first.get_or_insert(failure);
+                }
+            }
+        }
+        // One unit that cannot answer spoils nothing for the others; when none can, that is the answer.
+        if let Some(failure) = first.filter(|_| outputs.is_empty()) {
+            return Err(failure);
+        }
         Ok(Answer {
-            output: prepared.merge(outputs)?,
+            output: prepared.merge(outputs, missing)?,
             replayed: false,
             commit: None,
         })
     }
+}
+
+/// The unit whose ledger this is.
+fn unit_of(ledger: &LedgerId) -> Option<UnitCode> {
+    ledger.as_str().parse().ok()
 }
 
 /// Runs what other ledgers hand over: internal operations, as the server.

@@ -171,15 +171,33 @@ pub fn by_code(code: u32) -> Option<&'static ErrorCode> {
     ALL.iter().copied().find(|row| row.code == code)
 }
 
+/// What every call may give, whatever it asks for; an operation declares what comes beside these.
+pub static OF_EVERY_CALL: &[&ErrorCode] = &[
+    &INVALID_INPUT,
+    &NOT_SIGNED_IN,
+    &UNKNOWN_OPERATION,
+    &IDEMPOTENCY_CONFLICT,
+    &TOO_LARGE,
+    &BUSY,
+    &OUTCOME_UNKNOWN,
+    &UNAVAILABLE,
+    &DAMAGED,
+];
+
+/// The row of a denied right.
+#[must_use]
+pub const fn of_denied(denied: Denied) -> &'static ErrorCode {
+    match denied {
+        Denied::NotAllowed => &NOT_ALLOWED,
+        Denied::StepUpRequired => &STEP_UP_REQUIRED,
+        Denied::OutsideMunicipality => &OUTSIDE_MUNICIPALITY,
+        Denied::CommunicationBlocked => &COMMUNICATION_BLOCKED,
+    }
+}
+
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
-        let row = match denied {
-            Denied::NotAllowed => &NOT_ALLOWED,
-            Denied::StepUpRequired => &STEP_UP_REQUIRED,
-            Denied::OutsideMunicipality => &OUTSIDE_MUNICIPALITY,
-            Denied::CommunicationBlocked => &COMMUNICATION_BLOCKED,
-        };
-        row.refuse("")
+        of_denied(denied).refuse("")
     }
 }
 

@@ -21,6 +21,7 @@ mod operation;
 pub mod page;
 pub mod posts;
 pub mod registry;
+mod retry_key;
 pub mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -31,5 +32,7 @@ pub mod units;
 pub use context::{Caller, Context, Door};
 pub use dispatch::{Answer, Domain, OperationError, OutboxDoor, Request};
 pub use operation::{
-    Declaration, Declared, Empty, Kind, Method, Operation, Prepared, Rest, Target,
+    Declaration, Declared, Degraded, Empty, Kind, Method, Missing, Operation, Prepared, Rest,
+    Target,
 };
+pub use retry_key::{NoRetryKey, RETRY_KEY_LENGTH_MAX, RetryKey};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{self, ErrorCode};
 use super::{Caller, Context};
 use crate::ledger::{Job, LedgerId, Refusal, View};
-use crate::people::rights::Action;
+use crate::people::rights::{Action, Denied};
 use crate::people::{ProfileId, Roster, UnitCode};
 
 /// Whether an operation changes something, and who may call it.
@@ -74,6 +74,29 @@ pub struct Declaration {
     pub errors: &'static [&'static ErrorCode],
 }
 
+impl Declaration {
+    /// The errors it may give beside those of every call: its own, and those that asking its rights makes possible.
+    #[must_use]
+    pub fn all_errors(&self) -> Vec<&'static ErrorCode> {
+        let mut all = self.errors.to_vec();
+        let denied = Denied::possible(self.rights).into_iter();
+        all.extend(denied.map(error::of_denied));
+        if !self.rights.is_empty() {
+            all.push(&error::PROFILE_NOT_YOURS);
+        }
+        all.sort_by_key(|row| row.code);
+        all.dedup();
+        all
+    }
+
+    /// Whether callers are told that it may give this error.
+    #[must_use]
+    pub fn may_give(&self, code: u32) -> bool {
+        let of_every_call = error::OF_EVERY_CALL.iter().any(|row| row.code == code);
+        of_every_call || self.all_errors().iter().any(|row| row.code == code)
+    }
+}
+
 /// Where an operation runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -121,10 +144,51 @@ pub trait Operation: Send + Sync + Sized + 'static {
         input: Self::Input,
     ) -> impl Future<Output = Result<Self::Output, Refusal>>;
 
+    /// What a retry under the same idempotency key gets: the first answer, as it may be seen now. Whose answer holds content
+    /// measures it anew here, for the session that retries may be another one, and the content may be gone.
+    fn again(
+        _cx: &mut Context<'_, '_>,
+        _input: Self::Input,
+        first: Self::Output,
+    ) -> impl Future<Output = Result<Self::Output, Refusal>> {
+        async { Ok(first) }
+    }
+
+    /// The units to be asked, when the input names some; only operations with [`Target::EveryOwn`] need it.
+    fn within(_input: &Self::Input) -> Option<Vec<UnitCode>> {
+        None
+    }
+
     /// Makes one output of those of several ledgers; only operations with [`Target::EveryOwn`] need it.
-    fn merge(_input: &Self::Input, outputs: Vec<Self::Output>) -> Option<Self::Output> {
+    fn merge(
+        _input: &Self::Input,
+        outputs: Vec<Self::Output>,
+        _missing: Missing,
+    ) -> Option<Self::Output> {
         outputs.into_iter().next()
     }
+}
+
+/// What a merged output does not hold.
+#[derive(Debug, Clone, Default)]
+pub struct Missing {
+    /// Units that could not answer.
+    pub degraded: Vec<Degraded>,
+    /// Units that were not asked, because there are more than one answer shall hold.
+    pub further: Vec<UnitCode>,
+}
+
+/// A unit that could not answer, and why: said aloud, so that nobody takes it for one where nothing happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Degraded {
+    /// The unit.
+    pub unit: UnitCode,
+    /// The code of the error.
+    pub code: u32,
+    /// Its message key.
+    pub key: String,
+    /// Whether it may answer when asked again.
+    pub temporary: bool,
 }
 
 /// An output that says nothing.
@@ -145,7 +209,8 @@ pub struct Declared {
 }
 
 type JobMaker = Arc<dyn Fn(Arc<Caller>) -> Box<dyn Job<Roster>> + Send + Sync>;
-type Merger = Arc<dyn Fn(Vec<Bytes>) -> Result<Bytes, Refusal> + Send + Sync>;
+type AgainMaker = Arc<dyn Fn(Arc<Caller>, Bytes) -> Box<dyn Job<Roster>> + Send + Sync>;
+type Merger = Arc<dyn Fn(Vec<Bytes>, Missing) -> Result<Bytes, Refusal> + Send + Sync>;
 
 /// A call whose input has been read: where it goes, and the job that does it.
 #[derive(Clone)]
@@ -154,7 +219,10 @@ pub struct Prepared {
     pub target: Target,
     /// The profile acted as.
     pub profile: Option<ProfileId>,
+    /// The units to be asked, when the input names some.
+    pub within: Option<Vec<UnitCode>>,
     job: JobMaker,
+    again: AgainMaker,
     merge: Merger,
 }
 
@@ -165,12 +233,18 @@ impl Prepared {
         (self.job)(caller)
     }
 
+    /// The job that measures the first answer for this caller, who asks again.
+    #[must_use]
+    pub fn again(&self, caller: Arc<Caller>, first: Bytes) -> Box<dyn Job<Roster>> {
+        (self.again)(caller, first)
+    }
+
     /// Makes one output of those of several ledgers.
     ///
     /// # Errors
     /// When there was none, or one cannot be read back.
-    pub fn merge(&self, outputs: Vec<Bytes>) -> Result<Bytes, Refusal> {
-        (self.merge)(outputs)
+    pub fn merge(&self, outputs: Vec<Bytes>, missing: Missing) -> Result<Bytes, Refusal> {
+        (self.merge)(outputs, missing)
     }
 }
 
@@ -199,17 +273,26 @@ fn prepare<O: Operation>(input: &[u8]) -> Result<Prepared, Refusal> {
     let input: O::Input = read(input)?;
     let target = O::target(&input);
     let profile = O::acts_as(&input).cloned();
-    let merged = input.clone();
+    let within = O::within(&input);
+    let (merged, repeated) = (input.clone(), input.clone());
     Ok(Prepared {
         target,
         profile,
+        within,
         job: Arc::new(move |caller| {
             Box::new(Run::<O> {
                 input: input.clone(),
                 caller,
             })
         }),
-        merge: Arc::new(move |outputs| merge::<O>(&merged, &outputs)),
+        again: Arc::new(move |caller, first| {
+            Box::new(Again::<O> {
+                input: repeated.clone(),
+                first,
+                caller,
+            })
+        }),
+        merge: Arc::new(move |outputs, missing| merge::<O>(&merged, &outputs, missing)),
     })
 }
 
@@ -231,13 +314,18 @@ pub(super) fn read<I: DeserializeOwned>(input: &[u8]) -> Result<I, Refusal> {
     })
 }
 
-fn merge<O: Operation>(input: &O::Input, outputs: &[Bytes]) -> Result<Bytes, Refusal> {
-    let outputs: Result<Vec<O::Output>, _> = outputs
-        .iter()
-        .map(|output| serde_json::from_slice(output))
-        .collect();
-    let outputs = outputs.map_err(|_| error::DAMAGED.refuse("an output does not read back"))?;
-    let merged = O::merge(input, outputs)
+fn decode<T: DeserializeOwned>(output: &[u8]) -> Result<T, Refusal> {
+    let output = serde_json::from_slice(output);
+    output.map_err(|_| error::DAMAGED.refuse("an output does not read back"))
+}
+
+fn merge<O: Operation>(
+    input: &O::Input,
+    outputs: &[Bytes],
+    missing: Missing,
+) -> Result<Bytes, Refusal> {
+    let outputs: Result<Vec<O::Output>, _> = outputs.iter().map(|output| decode(output)).collect();
+    let merged = O::merge(input, outputs?, missing)
         .ok_or_else(|| error::NOT_SIGNED_IN.refuse("the login has no profile here"))?;
     encode(&merged)
 }
@@ -260,5 +348,21 @@ impl<O: Operation> Job<Roster> for Run<O> {
         let mut cx = Context::new(view, &self.caller);
         let output = O::run(&mut cx, self.input.clone()).await?;
         encode(&output)
+    }
+}
+
+/// The answer to a call that was done before.
+struct Again<O: Operation> {
+    input: O::Input,
+    first: Bytes,
+    caller: Arc<Caller>,
+}
+
+#[async_trait::async_trait(?Send)]
+impl<O: Operation> Job<Roster> for Again<O> {
+    async fn run(&mut self, view: &mut View<'_, Roster>) -> Result<Bytes, Refusal> {
+        let mut cx = Context::new(view, &self.caller);
+        let first = decode(&self.first)?;
+        encode(&O::again(&mut cx, self.input.clone(), first).await?)
     }
 }

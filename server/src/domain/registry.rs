@@ -28,6 +28,7 @@ static OPERATIONS: &[Declared] = &[
     Declared::of::<posts::Withdraw>(),
     Declared::of::<posts::Comment>(),
     Declared::of::<posts::See>(),
+    Declared::of::<posts::NoteSeen>(),
     Declared::of::<posts::List>(),
     Declared::of::<posts::PublishDue>(),
     Declared::of::<notifications::Create>(),
@@ -45,6 +46,8 @@ static OPERATIONS: &[Declared] = &[
     Declared::of::<sessions::BadgeGet>(),
     Declared::of::<sessions::BadgeRecount>(),
     Declared::of::<sessions::AccessList>(),
+    Declared::of::<sessions::AccessOfPerson>(),
+    Declared::of::<sessions::Watch>(),
 ];
 
 /// Every operation, by area.

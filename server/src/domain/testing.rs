@@ -20,9 +20,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Caller, Domain, Door, OperationError, OutboxDoor, Request};
+use super::{Caller, Domain, Door, OperationError, OutboxDoor, Request, registry};
 use crate::ledger::testing::{Bench, Got};
-use crate::ledger::{Actor, Call, Clock, Delivery, Inbox as _, LedgerId};
+use crate::ledger::{Actor, Call, ChannelName, Clock, Delivery, Inbox as _, LedgerId};
 use crate::people::record::{
     Account, Group, Inbox, Membership, PeopleRecord, Person, Profile, Relation, Unit,
 };
@@ -185,7 +185,14 @@ impl World {
     pub(crate) async fn refused(&self, who: u32, operation: &str, input: Value) -> &'static str {
         match self.call_with_key(who, operation, input, None).await {
             Ok(_) => panic!("{operation} as {who} was not refused"),
-            Err(fault) => fault.key,
+            Err(fault) => {
+                let declared = registry::find(operation).expect("a known operation");
+                assert!(
+                    declared.declaration.may_give(fault.code),
+                    "{operation} gives {fault}, and does not declare it"
+                );
+                fault.key
+            }
         }
     }
 
@@ -318,7 +325,7 @@ impl World {
                 };
                 let viewer = Viewer::new(subject.clone(), entitlement.lens, now_ms);
                 if let Some(payload) =
-                    disclose(&viewer, roster, &entry.content, None).into_payload()
+                    disclose(&viewer, roster, &entry.content, None, None).into_payload()
                 {
                     out.push(serde_json::from_slice(&payload).expect("payloads are JSON"));
                 }
@@ -346,9 +353,13 @@ impl World {
 
     /// The history of somebody's personal channel, as a device that was away recovers it.
     pub(crate) async fn recovered(&self, who: u32) -> Vec<Disclosure> {
+        self.recovered_in(who, channel::person(&p(who))).await
+    }
+
+    /// The history of a channel of the school, as somebody may read it now.
+    pub(crate) async fn recovered_in(&self, who: u32, name: ChannelName) -> Vec<Disclosure> {
         let assurance = self.assurance(who);
         let now_ms = self.now_ms();
-        let name = channel::person(&p(who));
         let look = move |roster: &Roster| {
             entitlements(
                 roster,
@@ -527,6 +538,7 @@ pub(crate) fn relation(adult: u32, child: u32) -> Relation {
         kind,
         custody: true,
         access: false,
+        ended: None,
         from: None,
         until: None,
         local: None,

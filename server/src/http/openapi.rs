@@ -196,7 +196,7 @@ fn parameters(door: &Door, input: &Value) -> Vec<Value> {
         parameters.push(parameter(name, "query", required(name), schema));
     }
     if door.is_command() {
-        let limit = rest::IDEMPOTENCY_KEY_LENGTH_MAX;
+        let limit = crate::domain::RETRY_KEY_LENGTH_MAX;
         let key = json!({
             "type": "string", "minLength": 1, "maxLength": limit, "pattern": "^[!#-~]+$",
             "description": "The same key never does it twice.",
@@ -275,7 +275,7 @@ fn responses(door: &Door, output: &Value) -> Value {
         responses.insert("304".to_owned(), held);
     }
     let mut rows = common(door);
-    rows.extend(door.declaration.errors.iter().copied());
+    rows.extend(door.declaration.all_errors());
     let statuses: BTreeSet<u16> = rows.iter().map(|row| row.status).collect();
     for status in statuses {
         let keys: BTreeSet<&str> = rows

@@ -115,6 +115,12 @@ impl HandClock {
         let by = u64::try_from(by.as_millis()).expect("a test does not last so long");
         self.now_ms.fetch_add(by, Ordering::SeqCst);
     }
+
+    /// Moves it back, as an operator or a time server does.
+    pub fn set_back(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).expect("a test does not last so long");
+        self.now_ms.fetch_sub(by, Ordering::SeqCst);
+    }
 }
 
 impl Clock for HandClock {

@@ -11,8 +11,9 @@ use crate::ledger::{Content, IndexKey, Job, LedgerId, RecordKey, Refusal, View};
 
 /// Stages one record of people in the unit's ledger.
 ///
-/// A login is found from every unit through its index key. A person whose shown name changes is announced to the whole
-/// unit in the same commit, so that open screens stop showing the old name.
+/// A login is found from every unit through its index key. That a person's shown name changes is announced to the whole
+/// unit in the same commit, so that open screens stop showing the old one. The name itself is not: the unit is more
+/// than those who may see it, and who shows that person reads them anew.
 ///
 /// # Errors
 /// When the store fails.
@@ -65,12 +66,9 @@ fn announce(view: &mut View<'_, Roster>, person: &Person) {
         .state()
         .profiles()
         .filter(|profile| profile.person == person.id);
-    let name = person.shown_name();
-    let people: Vec<_> = profiles
-        .map(|profile| json!({ "profile": profile.id, "name": name }))
-        .collect();
-    if !people.is_empty() {
-        let payload = json!({ "type": "person.renamed", "people": people });
+    let profiles: Vec<_> = profiles.map(|profile| &profile.id).collect();
+    if !profiles.is_empty() {
+        let payload = json!({ "type": "person.renamed", "profiles": profiles });
         view.append(
             [unit],
             Content {

@@ -1,8 +1,8 @@
 //! The one way out for content: whatever the door, what leaves the server has passed through here.
 //!
-//! Live fan-out asks the lens ([`measure`]) once per class of subscriber; pages, lists, history and recovery ask
-//! [`disclose`], which also gives the present content in place of what was edited or withdrawn since, and
-//! the present name in place of one that has become protected.
+//! Live fan-out asks the lens ([`measure`]) once per class of subscriber; history and recovery ask [`disclose`], which also
+//! gives the present content in place of what was edited or withdrawn since, and the present name in place of one that
+//! has become protected. What operations read and list goes through [`show`](super::show), by the same rule.
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -57,9 +57,13 @@ pub const fn measure(lens: Lens, audience: Audience, sensitive: bool, now_ms: u6
 /// entries speak of have these fields at their top level.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
-    /// What readers of older entries get in their place; set when the thing was edited, withdrawn or marked.
+    /// What readers of its entries get in their place; set when the thing was edited, withdrawn or marked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub present: Option<Present>,
+    /// The thing it is part of, by its record's key: looks at it are written down under that key, and when that is taken
+    /// down this goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
 }
 
 impl Subject {
@@ -70,16 +74,42 @@ impl Subject {
     }
 }
 
-/// The payload that stands in for older ones.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The payload that stands in for all entries of a thing: the change that set it appended the newest of them, which says
+/// the same, so there is no moment to compare. (Comparing times let words out again that were said and taken back in
+/// one millisecond, or whenever the clock was set back in between.)
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Present {
-    /// Entries committed before this moment are replaced, in milliseconds since 1970.
+    /// When it was set, in milliseconds since 1970.
     pub since_ms: u64,
     /// The payload now.
     pub full: Value,
     /// The bare signal now; present if and only if the thing is sensitive now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bare: Option<Value>,
+    /// The thing was taken down, and what is part of it went with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+    /// Who had lost access before the words became these. The old words are nobody's any more and the new ones are not
+    /// for them, so they get `instead`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld_from: Vec<ProfileId>,
+    /// The payload without words; present if anybody is withheld from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Value>,
+}
+
+impl Present {
+    /// The payload in full, for this viewer.
+    fn full_for(&self, viewer: &Viewer) -> &Value {
+        let withheld = viewer
+            .profile
+            .as_ref()
+            .is_some_and(|profile| self.withheld_from.contains(profile));
+        match &self.instead {
+            Some(instead) if withheld => instead,
+            _ => &self.full,
+        }
+    }
 }
 
 /// A person as every payload shows one: this shape and no other, so that names can be renewed on the way out.
@@ -111,7 +141,8 @@ impl PersonRef {
     }
 }
 
-/// What `viewer` gets of a stored `content`, given the record it speaks of as it is now.
+/// What `viewer` gets of a stored `content`, given the record it speaks of as it is now, and that of the thing this is part
+/// of.
 ///
 /// A record that cannot be read never opens anything: the content is then judged as stored.
 #[must_use]
@@ -120,15 +151,19 @@ pub fn disclose(
     roster: &Roster,
     content: &Content,
     subject: Option<&Subject>,
+    whole: Option<&Subject>,
 ) -> Disclosure {
+    let whole = whole.and_then(|whole| whole.present.as_ref());
+    if whole.is_some_and(|whole| whole.gone) {
+        return Disclosure::Hidden;
+    }
     let present = subject.and_then(|subject| subject.present.as_ref());
-    let present = present.filter(|present| content.time_ms < present.since_ms);
-    let sensitive = present.map_or(content.bare.is_some(), |present| present.bare.is_some());
+    let sensitive = is_sensitive(content, subject);
     let old_names = content.time_ms <= roster.names_since_ms();
     match measure(viewer.lens, content.audience, sensitive, viewer.now_ms) {
         Measure::Hidden => Disclosure::Hidden,
         Measure::Full => Disclosure::Full(match present {
-            Some(present) => encode(&renewed(roster, present.full.clone())),
+            Some(present) => encode(&renewed(roster, present.full_for(viewer).clone())),
             None => with_present_names(roster, &content.full, old_names),
         }),
         Measure::Bare => Disclosure::Bare(
@@ -142,6 +177,12 @@ pub fn disclose(
             },
         ),
     }
+}
+
+/// Whether a stored content is sensitive now: as the record it speaks of says, or else as it was said.
+pub(super) fn is_sensitive(content: &Content, subject: Option<&Subject>) -> bool {
+    let present = subject.and_then(|subject| subject.present.as_ref());
+    present.map_or(content.bare.is_some(), |present| present.bare.is_some())
 }
 
 fn with_present_names(roster: &Roster, payload: &Bytes, old_names: bool) -> Bytes {

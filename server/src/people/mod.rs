@@ -5,7 +5,8 @@
 //!   from them ([`Roster`]),
 //! - the one table of **rights** ([`rights`]),
 //! - the one computation of **entitlements** ([`entitlements`]): which channels a login may see today,
-//! - the one **way out** for content ([`disclose`]): full, a bare signal, or nothing,
+//! - the one **way out** for content ([`show`] for what operations read, [`disclose`] for old entries, the lens for live ones):
+//!   full, a bare signal, or nothing; and the **log** of who saw what ([`access_log`]),
 //! - the **import** of master data ([`import`]) and an invented municipality to try it on ([`sample`]).
 //!
 //! It knows the ledger, and nothing of messages, sessions, sockets or HTTP.
@@ -28,6 +29,7 @@ pub mod record;
 pub mod rights;
 mod roster;
 pub mod sample;
+mod show;
 
 pub use audience::{
     Assurance, AssuranceLevel, Audience, Lens, Measure, STEP_UP_MS, audience_of,
@@ -45,3 +47,4 @@ pub use recall::{RECALL_MAX, Recalled, Shown, recall};
 pub use record::Profile;
 pub(crate) use roster::channel;
 pub use roster::{Change, Roster};
+pub use show::{Thing, lens_of, lens_on, show, show_own};

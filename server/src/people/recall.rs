@@ -1,12 +1,18 @@
-//! Old entries of a channel, as a viewer may see them now: the way out for history and recovery.
+//! Old entries of a channel, as a viewer may see them now: the way out for history and recovery. Who gets sensitive ones
+//! in full is written down, before they leave.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use klokke_protocol::Epoch;
 use tokio::sync::oneshot;
 
-use super::disclose::{Disclosure, Subject, Viewer, disclose};
-use super::{Roster, SubjectId};
-use crate::ledger::{Actor, Call, CallError, ChannelName, Job, LedgerId, Ledgers, Refusal, View};
+use super::disclose::{Disclosure, Subject, Viewer, disclose, is_sensitive};
+use super::show::{note, profile_behind};
+use super::{Roster, SubjectId, day};
+use crate::ledger::{
+    Actor, Call, CallError, ChannelName, Job, LedgerId, Ledgers, RecordKey, Refusal, View,
+};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange};
 
 /// Most entries of one recall: what the client protocol recovers at once by default.
@@ -52,9 +58,10 @@ pub async fn recall(
     let actor = Actor {
         subject: viewer.subject.as_str().into(),
         profile: None,
-        door: "server".into(),
+        door: "rpc".into(),
     };
     let job = Measuring {
+        channel: channel.clone(),
         entries: read.entries,
         viewer,
         shown: Some(shown),
@@ -70,8 +77,9 @@ pub async fn recall(
     })
 }
 
-/// Measures entries inside the ledger, where roster and records are. Stages nothing.
+/// Measures entries inside the ledger, where roster and records are. Stages nothing but the log of who saw what.
 struct Measuring {
+    channel: ChannelName,
     entries: Vec<ChannelEntry>,
     viewer: Viewer,
     shown: Option<oneshot::Sender<Vec<Shown>>>,
@@ -80,27 +88,62 @@ struct Measuring {
 #[async_trait::async_trait(?Send)]
 impl Job<Roster> for Measuring {
     async fn run(&mut self, view: &mut View<'_, Roster>) -> Result<Bytes, Refusal> {
+        let today = day::day_at(view.now_ms());
+        let behind = profile_behind(view.state(), &self.viewer.subject, &self.channel, today);
+        self.viewer.profile = behind;
+        let mut known = Known::default();
         let mut shown = Vec::with_capacity(self.entries.len());
+        let mut seen = BTreeSet::new();
         for entry in &self.entries {
             let content = &entry.entry.content;
-            let subject = match &content.subject {
-                Some(key) => view
-                    .get_raw(key)
-                    .await?
-                    .map(|record| Subject::from_record(&record)),
-                None => None,
-            };
-            let disclosure = disclose(&self.viewer, view.state(), content, subject.as_ref());
+            let subject = known.subject(view, content.subject.as_ref()).await?;
+            let part_of = subject
+                .as_ref()
+                .and_then(|subject| subject.part_of.as_deref());
+            let part_of = part_of.map(RecordKey::from);
+            let whole = known.subject(view, part_of.as_ref()).await?;
+            let (subject, whole) = (subject.as_ref(), whole.as_ref());
+            let disclosure = disclose(&self.viewer, view.state(), content, subject, whole);
+            if matches!(disclosure, Disclosure::Full(_)) && is_sensitive(content, subject) {
+                let what = part_of.or_else(|| content.subject.clone());
+                seen.insert(what.unwrap_or_else(|| self.channel.as_str().into()));
+            }
             shown.push(Shown {
                 entry: entry.clone(),
                 disclosure,
             });
+        }
+        for what in &seen {
+            note(view, &self.viewer, what).await?;
         }
         if let Some(sender) = self.shown.take() {
             // Whoever asked may be gone; then nobody misses it.
             let _ = sender.send(shown);
         }
         Ok(Bytes::new())
+    }
+}
+
+/// The records that entries of one page speak of, each read once.
+#[derive(Default)]
+struct Known(BTreeMap<RecordKey, Option<Subject>>);
+
+impl Known {
+    async fn subject(
+        &mut self,
+        view: &View<'_, Roster>,
+        key: Option<&RecordKey>,
+    ) -> Result<Option<Subject>, Refusal> {
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        if let Some(known) = self.0.get(key) {
+            return Ok(known.clone());
+        }
+        let record = view.get_raw(key).await?;
+        let subject = record.map(|record| Subject::from_record(&record));
+        self.0.insert(key.clone(), subject.clone());
+        Ok(subject)
     }
 }
 

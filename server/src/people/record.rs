@@ -177,6 +177,9 @@ pub struct Relation {
     /// Whether somebody without custody was given access in so many words.
     #[serde(default)]
     pub access: bool,
+    /// The day on which it was ended by hand: it opens nothing from that day on, whatever its last day was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Date>,
     /// First day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Date>,
@@ -194,6 +197,7 @@ impl Relation {
     #[must_use]
     pub fn opens(&self, day: Date) -> bool {
         within(day, self.from, self.until)
+            && self.ended.is_none_or(|ended| day < ended)
             && (self.access || (self.custody && self.kind == RelationKind::Guardian))
     }
 }

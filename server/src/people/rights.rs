@@ -4,8 +4,12 @@
 //! the right reaches and under which conditions. What a table cannot say (somebody is in this thread, wrote this
 //! post) is checked by the operation, never instead of the table.
 
+use jiff::civil::Date;
+
 use super::record::Unit;
-use super::{AdministratorScope, Assurance, Profile, Role, Roster, UserKind};
+use super::{
+    AdministratorScope, Assurance, PortalRole, Profile, ProfileId, Role, Roster, UserKind,
+};
 
 /// Something that takes a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +65,7 @@ impl Action {
                 | Self::PublishToGroup
                 | Self::PublishToUnit
                 | Self::Comment
+                | Self::Notify
         )
     }
 }
@@ -233,6 +238,91 @@ pub(crate) fn comes_from_outside(unit: &Unit, profile: &Profile) -> bool {
         .iter()
         .any(|(action, _)| right_of(role, *action).at_home);
     visits && !works_here
+}
+
+/// Whether `sender`'s reach gets to the person `to` today: anybody of the unit, or only its staff and those they share a
+/// group with.
+#[must_use]
+pub fn reaches(
+    roster: &Roster,
+    sender: &ProfileId,
+    to: &ProfileId,
+    reach: Reach,
+    today: Date,
+) -> bool {
+    let found = roster.profile(to);
+    let Some(to) = found.filter(|to| roster.takes_part(to, today)) else {
+        return false;
+    };
+    match reach {
+        Reach::Unit => true,
+        Reach::Groups => {
+            to.kind.portal() == PortalRole::Employee || near(roster, sender, to, today)
+        }
+        Reach::No => false,
+    }
+}
+
+/// Whether `sender`'s reach gets to a child of the unit, as the one something is about: any, or one's own and those one
+/// shares a group with. A child need not be a user for that.
+#[must_use]
+pub fn reaches_child(
+    roster: &Roster,
+    sender: &ProfileId,
+    child: &ProfileId,
+    reach: Reach,
+    today: Date,
+) -> bool {
+    let found = roster.profile(child);
+    let is_child = |it: &&Profile| it.holds(today) && it.kind.portal() == PortalRole::Child;
+    let Some(child) = found.filter(is_child) else {
+        return false;
+    };
+    let related = || {
+        let relation = roster.relation(sender, &child.id);
+        relation.is_some_and(|relation| relation.opens(today))
+    };
+    match reach {
+        Reach::Unit => true,
+        Reach::Groups | Reach::No if child.id == *sender || related() => true,
+        Reach::Groups => near(roster, sender, child, today),
+        Reach::No => false,
+    }
+}
+
+/// Whether the two see a group in common.
+fn near(roster: &Roster, sender: &ProfileId, other: &Profile, today: Date) -> bool {
+    let own = roster.profile(sender);
+    let own = own
+        .map(|own| roster.groups_seen(own, today))
+        .unwrap_or_default();
+    let others = roster.groups_seen(other, today);
+    others.iter().any(|group| own.contains(group))
+}
+
+impl Denied {
+    /// What asking for `actions` can be refused with: what the table and its conditions make possible.
+    #[must_use]
+    pub fn possible(actions: &[Action]) -> Vec<Self> {
+        let rights = || {
+            let rows = TABLE.iter().filter(|(row, _)| actions.contains(row));
+            rows.flat_map(|(_, rights)| rights)
+        };
+        let mut possible = Vec::new();
+        if !actions.is_empty() {
+            possible.push(Self::NotAllowed);
+        }
+        if actions.iter().any(|action| action.is_communication()) {
+            possible.push(Self::CommunicationBlocked);
+        }
+        if rights().any(|right| right.at_home) {
+            possible.push(Self::OutsideMunicipality);
+        }
+        if rights().any(|right| right.stepped_up) {
+            possible.push(Self::StepUpRequired);
+        }
+        possible
+    }
 }
 
 /// The table as text, for reviewers and its snapshot.

@@ -61,6 +61,31 @@ impl Shard {
             let now_ms = shard.now_ms();
             let outcome = judged(&subject, present, verdict, now_ms);
             let outcome = outcome.map_err(|refusal| reply_of(&refusal.into()));
+            match outcome {
+                Ok(raised) => shard.raise(key, ticket, subject, raised),
+                Err(error) => shard.answer(key, ticket, Answer::SteppedUp(Err(error))),
+            }
+        });
+    }
+
+    /// Writes down that the session hears what is sensitive in full from now on, and then raises it.
+    fn raise(self: &Rc<Self>, key: ConnKey, ticket: Ticket, subject: SubjectId, raised: SteppedUp) {
+        let units = {
+            let mut core = self.core.borrow_mut();
+            let person = core.connections.person_mut(key);
+            person.map(|person| person.units()).unwrap_or_default()
+        };
+        let domain = self.services.domain.clone();
+        let newer = assurance_of(&raised.token);
+        let watched = async move { domain.watch(&units, &subject, newer).await };
+        self.ask(watched, move |shard, watched| {
+            let outcome = match watched {
+                Ok(until_ms) => {
+                    shard.watched(key, until_ms);
+                    Ok(raised)
+                }
+                Err(fault) => Err(reply_of(&fault)),
+            };
             shard.answer(key, ticket, Answer::SteppedUp(outcome));
         });
     }
@@ -94,12 +119,15 @@ fn judged(
         Err(TokenError::Unavailable) => return Err(error::UNAVAILABLE.refuse("")),
         Ok(_) | Err(_) => return Err(error::STEP_UP_REFUSED.refuse("")),
     };
-    let newer = Assurance {
+    let output = StepUp::raise(present, assurance_of(&token), now_ms)?;
+    Ok(SteppedUp { token, output })
+}
+
+fn assurance_of(token: &ConnectionToken) -> Assurance {
+    Assurance {
         level: AssuranceLevel::from_claim(token.level),
         authenticated_ms: token.authenticated_at.unwrap_or(0),
-    };
-    let output = StepUp::raise(present, newer, now_ms)?;
-    Ok(SteppedUp { token, output })
+    }
 }
 
 /// The error of a failed call as the protocol tells it. That no operation has this name is a thing the protocol has a

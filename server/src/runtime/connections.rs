@@ -11,7 +11,7 @@ use super::mailbox::{Listing, Target};
 use super::users::Place;
 use crate::hub::ConnKey;
 use crate::ledger::LedgerId;
-use crate::people::{Assurance, AssuranceLevel, Scope, SubjectId, Word, entitled};
+use crate::people::{Assurance, AssuranceLevel, Lens, Scope, SubjectId, Word, entitled};
 use crate::session::{Entitlement, Identity, Session, Ticket};
 use crate::transport::{Door, Link};
 
@@ -40,6 +40,9 @@ pub(super) struct Person {
     pub(super) words: Vec<(LedgerId, Option<Word>)>,
     /// Set while the first words are being collected.
     pub(super) entering: Option<Entering>,
+    /// Until when it is written down, in all units, that this session hears what is sensitive in full; what is sensitive shows
+    /// in full no longer than this.
+    pub(super) watched_until_ms: u64,
 }
 
 /// Somebody whose first entitlements are on their way.
@@ -65,7 +68,10 @@ impl Person {
         let seen = entitled(sights, &self.scope, self.assurance());
         let seen = seen.into_iter().map(|it| Entitlement {
             channel: it.channel,
-            lens: it.lens,
+            lens: Lens {
+                full_until_ms: it.lens.full_until_ms.min(self.watched_until_ms),
+                ..it.lens
+            },
         });
         seen.collect()
     }
@@ -74,11 +80,17 @@ impl Person {
     pub(super) fn keep(&mut self, ledger: &LedgerId, word: &Word, day: Date) -> bool {
         let Some((_, known)) = self.words.iter_mut().find(|(it, _)| it == ledger) else {
             self.words.push((ledger.clone(), Some(word.clone())));
+            self.watched_until_ms = 0; // Not in this unit yet.
             return true;
         };
         let is_news = known.as_ref().is_none_or(|old| old.on(day) != word.on(day));
         *known = Some(word.clone());
         is_news
+    }
+
+    /// The units that have a word to say.
+    pub(super) fn units(&self) -> Vec<LedgerId> {
+        self.words.iter().map(|(unit, _)| unit.clone()).collect()
     }
 
     /// Whether every unit has said its word.

@@ -15,6 +15,7 @@ use klokke_protocol::{ErrorCode, ErrorReply};
 use super::connections::{Entering, Person};
 use super::positions::Tops;
 use super::shard::Shard;
+use crate::domain::OperationError;
 use crate::hub::ConnKey;
 use crate::ledger::{CallError, LedgerId, ShardAnswer};
 use crate::people::{Scope, SubjectId, Word, day};
@@ -73,15 +74,72 @@ impl Shard {
                 ticket,
                 units_known: false,
             }),
+            watched_until_ms: 0,
         };
+        let assurance = person.assurance();
         // Known before the ledgers are asked, so that no change in between is missed.
         self.core.borrow_mut().connections.entered(key, person);
         let domain = self.services.domain.clone();
         let asked = subject.clone();
-        let units = async move { domain.units_of(&asked).await };
+        let units = async move {
+            let units = domain.units_of(&asked).await?;
+            let watched_until_ms = domain.watch(&units, &asked, assurance).await;
+            // What could not be written down is not shown in full; all else is.
+            Ok::<_, OperationError>((units, watched_until_ms.unwrap_or(0)))
+        };
         self.ask(units, move |shard, units| match units {
-            Ok(units) => shard.enter_units(key, &subject, &units),
+            Ok((units, until_ms)) => {
+                shard.watched(key, until_ms);
+                shard.enter_units(key, &subject, &units);
+            }
             Err(_) => shard.entry_failed(key, ErrorCode::INTERNAL.into()),
+        });
+    }
+
+    /// Keeps until when it is written down that a session hears what is sensitive in full.
+    pub(super) fn watched(&self, key: ConnKey, until_ms: u64) {
+        if let Some(person) = self.core.borrow_mut().connections.person_mut(key) {
+            person.watched_until_ms = until_ms;
+        }
+    }
+
+    /// Writes it down, where a session is stepped up and it is not known yet; then what it sees is reckoned anew.
+    fn watch(self: &Rc<Self>, key: ConnKey) {
+        let asked = {
+            let mut core = self.core.borrow_mut();
+            let person = core.connections.person_mut(key);
+            person.map(|it| {
+                (
+                    it.subject.clone(),
+                    it.assurance(),
+                    it.units(),
+                    it.watched_until_ms,
+                )
+            })
+        };
+        let Some((subject, assurance, units, watched_until_ms)) = asked else {
+            return;
+        };
+        let wanted = assurance.is_fresh(self.now_ms());
+        if !wanted || assurance.full_until_ms() <= watched_until_ms {
+            return;
+        }
+        let domain = self.services.domain.clone();
+        let watched = async move { domain.watch(&units, &subject, assurance).await };
+        self.ask(watched, move |shard, until_ms| {
+            let Ok(until_ms) = until_ms else {
+                return; // It stays as it is: a bare signal, and a step-up that can be tried again.
+            };
+            shard.watched(key, until_ms);
+            let today = day::day_at(shard.now_ms());
+            let entitlements = {
+                let mut core = shard.core.borrow_mut();
+                let person = core.connections.person_mut(key);
+                person.map(|it| it.entitlements(today))
+            };
+            if let Some(entitlements) = entitlements {
+                shard.happen(key, Event::Entitlements(entitlements));
+            }
         });
     }
 
@@ -150,6 +208,7 @@ impl Shard {
             person.entitlements(today)
         };
         self.happen(key, Event::Entitlements(entitlements));
+        self.watch(key);
     }
 
     /// Takes what a ledger answered.
@@ -229,7 +288,10 @@ impl Shard {
                 .then(|| person.entitlements(today))
         };
         match entitlements {
-            Some(entitlements) => self.happen(key, Event::Entitlements(entitlements)),
+            Some(entitlements) => {
+                self.happen(key, Event::Entitlements(entitlements));
+                self.watch(key); // In a unit that is new.
+            }
             None => self.enter_if_complete(key),
         }
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod rights;
+mod watched;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

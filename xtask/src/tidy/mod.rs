@@ -9,6 +9,7 @@ mod pages;
 mod prints;
 mod purpose;
 mod settings;
+mod way_out;
 mod wire;
 
 use std::{fmt, fs, path::Path};
@@ -77,6 +78,7 @@ fn check(house: &House) -> Result<Vec<Complaint>> {
         complaints.extend(length::check(source));
         complaints.extend(arrows::check(source));
         complaints.extend(prints::check(source));
+        complaints.extend(way_out::check(source));
     }
     complaints.extend(wire::check(house, &sources)?);
     complaints.extend(pages::check(house, &sources)?);

@@ -9,7 +9,7 @@ use super::tidy::{drop_oldest, due_key};
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::threads::RECIPIENTS_MAX;
+use crate::domain::threads::{RECIPIENTS_MAX, check_children};
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{Content, Refusal};
 use crate::people::rights::Action;
@@ -53,6 +53,38 @@ pub struct Tag(String);
 
 /// Longest tag in characters; it is part of a record key.
 const TAG_LENGTH_MAX: usize = 64;
+
+/// What tags of the server's own making begin with; callers' tags cannot.
+const AUTOMATIC: char = '~';
+
+/// A tag as a list gives it: a caller's, or one of the server's making.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AnyTag(String);
+
+impl TryFrom<String> for AnyTag {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let tag = text.strip_prefix(AUTOMATIC).unwrap_or(&text);
+        Tag::try_from(tag.to_owned())?;
+        Ok(Self(text))
+    }
+}
+
+impl From<AnyTag> for String {
+    fn from(tag: AnyTag) -> Self {
+        tag.0
+    }
+}
+
+impl JsonSchema for AnyTag {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AnyTag".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^~?[a-zA-Z0-9._:-]{1,64}$" })
+    }
+}
 
 impl TryFrom<String> for Tag {
     type Error = &'static str;
@@ -131,9 +163,10 @@ impl Operation for Create {
         if recipients.is_empty() || !recipients.iter().all(inside) {
             return Err(error::UNKNOWN_RECIPIENT.refuse(""));
         }
+        check_children(cx, &input.profile, Action::Notify, input.child.as_slice())?;
         let tag = match &input.tag {
             Some(tag) => tag.0.clone(),
-            None => format!("n{}", cx.next_number("n").await?),
+            None => format!("{AUTOMATIC}{}", cx.next_number("n").await?),
         };
         let notification = Notification {
             tag,
@@ -148,21 +181,12 @@ impl Operation for Create {
         for recipient in &recipients {
             put(cx, recipient, notification.clone()).await?;
         }
-        let payload =
-            serde_json::json!({ "type": "notification", "notification": view(notification) });
-        let channels: Vec<_> = recipients.iter().map(channel::person).collect();
-        cx.append(
-            channels,
-            Content {
-                full: payload.to_string().into(),
-                ..Content::default()
-            },
-        );
         Ok(Empty {})
     }
 }
 
-/// Puts a notification in place of what stood under its tag; the badge grows only for a new one.
+/// Puts a notification in place of what stood under its tag, and tells the devices how often it came and what waits now. The
+/// badge grows only for a new one.
 async fn put(
     cx: &mut Context<'_, '_>,
     to: &ProfileId,
@@ -183,5 +207,16 @@ async fn put(
         )?;
     }
     cx.put(&key, &notification)?;
-    badge::adjust(cx, to, Area::Notifications, before.is_some(), true).await
+    badge::adjust(cx, to, Area::Notifications, before.is_some(), true).await?;
+    let payload = serde_json::json!({
+        "type": "notification",
+        "notification": view(notification),
+        "badge": badge::of(cx, to).await?,
+    });
+    let content = Content {
+        full: payload.to_string().into(),
+        ..Content::default()
+    };
+    cx.append([channel::person(to)], content);
+    Ok(())
 }

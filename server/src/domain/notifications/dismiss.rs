@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::create::Tag;
+use super::create::AnyTag;
 use super::record::{Notification, note_key};
 use super::tidy::tell;
 use crate::domain::badge::{self, Area};
@@ -22,7 +22,7 @@ pub struct Input {
     /// The profile acted as.
     pub profile: ProfileId,
     /// Which.
-    pub tag: Tag,
+    pub tag: AnyTag,
 }
 
 impl Operation for Dismiss {

@@ -137,3 +137,85 @@ fn the_oldest_makes_room() {
         );
     });
 }
+
+#[test]
+fn a_push_says_how_often_and_what_waits() {
+    run_local(async {
+        let mut world = World::new().await;
+        world.ok(1, "notification.create", pick_up("a")).await;
+        world
+            .ok(
+                1,
+                "notification.create",
+                json!({ "profile": p(1), "recipients": [p(42)], "event": "e" }),
+            )
+            .await;
+        world.forget();
+        world.ok(1, "notification.create", pick_up("a")).await;
+        for (who, waiting) in [(41, 1), (42, 2)] {
+            let heard = world.heard(who).await;
+            assert_eq!(heard.len(), 1);
+            assert_eq!(heard[0]["notification"]["times"], 2, "{who}");
+            assert_eq!(heard[0]["badge"]["notifications"], waiting, "{who}");
+        }
+    });
+}
+
+#[test]
+fn a_notification_that_made_room_is_gone_from_the_devices() {
+    run_local(async {
+        let mut world = World::new().await;
+        for n in 0..NOTIFICATIONS_MAX {
+            let tag = format!("t{n}");
+            world.ok(1, "notification.create", pick_up(&tag)).await;
+            world.pass(1);
+        }
+        world.forget();
+        world.ok(1, "notification.create", pick_up("last")).await;
+        let heard = world.heard(41).await;
+        let gone = heard
+            .iter()
+            .find(|payload| payload["type"] == "notification.gone");
+        assert_eq!(gone.expect("devices are told")["tag"], "t0");
+    });
+}
+
+#[test]
+fn a_tag_of_the_servers_making_never_meets_one_of_the_callers() {
+    run_local(async {
+        let world = World::new().await;
+        for n in 1..=3 {
+            let tag = format!("n{n}");
+            world.ok(1, "notification.create", pick_up(&tag)).await;
+        }
+        let untagged = json!({ "profile": p(1), "recipients": [p(41)], "event": "e" });
+        world.ok(1, "notification.create", untagged).await;
+        let all = list(&world, 41).await;
+        assert_eq!(all.len(), 4, "it stands alone");
+        let own = all
+            .iter()
+            .find(|it| it["event"] == "e")
+            .expect("it is there");
+        let dismiss = json!({ "profile": p(41), "tag": own["tag"] });
+        world.ok(41, "notification.dismiss", dismiss).await;
+        assert_eq!(list(&world, 41).await.len(), 3);
+        let forged = pick_up(own["tag"].as_str().expect("a tag"));
+        assert_eq!(
+            world.refused(1, "notification.create", forged).await,
+            "error.invalid_input"
+        );
+    });
+}
+
+#[test]
+fn a_blocked_kind_puts_out_no_text_by_a_notification() {
+    run_local(async {
+        let world = World::new().await;
+        let block = json!({ "profile": p(4), "unit": SCHOOL, "kind": "pedagogical_staff" });
+        world.ok(4, "communication.block", block).await;
+        assert_eq!(
+            world.refused(1, "notification.create", pick_up("a")).await,
+            "error.communication_blocked"
+        );
+    });
+}

@@ -39,14 +39,15 @@ pub(super) async fn drop_oldest(
     let all: Vec<(RecordKey, Notification)> = cx
         .scan(&note_prefix(profile), None, NOTIFICATIONS_MAX)
         .await?;
-    if let Some((key, _)) = all
+    let oldest = all
         .into_iter()
-        .min_by_key(|(_, notification)| notification.at_ms)
-    {
-        cx.delete(&key).await?;
-        badge::adjust(cx, profile, Area::Notifications, true, false).await?;
-    }
-    Ok(())
+        .min_by_key(|(_, notification)| notification.at_ms);
+    let Some((key, oldest)) = oldest else {
+        return Ok(());
+    };
+    cx.delete(&key).await?;
+    badge::adjust(cx, profile, Area::Notifications, true, false).await?;
+    tell(cx, profile, &oldest.tag).await
 }
 
 /// Takes away what has expired by now, at most `limit`; gives how many due rows were done.

@@ -70,12 +70,19 @@ impl Operation for Comment {
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<CommentView, Refusal> {
         let mut post = open(cx, &input.post, &input.profile).await?;
+        if !cx.is_own_unit(&input.profile) {
+            // A reader from below has no role here that a right could hang on, and this unit's stops on writing would not
+            // reach them; 40,000 readers of a municipality's post are not a conversation either.
+            let detail = "only profiles of the post's own unit comment on it";
+            return Err(error::NOT_ALLOWED.refuse(detail));
+        }
         cx.permit(&input.profile, Action::Comment)?;
         if !post.comments_open || !post.is_out() || post.comments >= COMMENTS_MAX {
             return Err(error::COMMENTS_CLOSED.refuse(""));
         }
         post.comments += 1;
         let comment = CommentRecord {
+            part_of: post_key(&post.id).as_str().to_owned(),
             by: input.profile,
             text: input.text.into_string(),
             at_ms: cx.now_ms(),

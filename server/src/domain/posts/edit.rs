@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::publish::check_times;
+use super::publish::{check_times, may_publish};
 use super::record::{Important, due_key};
-use super::view::{PostView, change, open, view};
+use super::view::{PostView, again, change, open, view};
 use super::{BODY_LENGTH_MAX, PostId, TITLE_LENGTH_MAX};
 use crate::domain::error;
 use crate::domain::text::Text;
@@ -46,7 +46,11 @@ impl Operation for Edit {
         summary: "Put other words in place of one's own post; readers are told.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/posts/{post}")),
-        rights: &[Action::MarkImportant],
+        rights: &[
+            Action::PublishToGroup,
+            Action::PublishToUnit,
+            Action::MarkImportant,
+        ],
         errors: &[
             &error::NOT_FOUND,
             &error::NOT_ALLOWED,
@@ -71,6 +75,14 @@ impl Operation for Edit {
         if post.by != input.profile {
             return Err(error::NOT_ALLOWED.refuse("only its author edits a post"));
         }
+        // An edit puts words before others like a new post, so it takes the same right, today.
+        may_publish(cx, &input.profile, &post.place).map_err(|refusal| {
+            if refusal.code == error::NOT_FOUND.code {
+                error::NOT_ALLOWED.refuse("the profile no longer sees the group")
+            } else {
+                refusal
+            }
+        })?;
         if post.withdrawn_ms.is_some() || post.expired {
             return Err(error::WITHDRAWN.refuse(""));
         }
@@ -93,5 +105,13 @@ impl Operation for Edit {
         post.edited_ms = Some(cx.now_ms());
         change(cx, &mut post)?;
         Ok(view(cx.roster(), &post))
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        _: Input,
+        first: PostView,
+    ) -> Result<PostView, Refusal> {
+        again(cx, first).await
     }
 }

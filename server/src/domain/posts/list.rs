@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::PostId;
 use super::record::{Place, Post, post_key};
-use super::view::{PostView, sees, view};
+use super::view::{PostView, view, viewer};
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
 use crate::domain::threads::PAGE_DEFAULT;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{RecordKey, Refusal};
-use crate::people::{ObjectId, ProfileId};
+use crate::people::{ObjectId, ProfileId, Roster, show};
 
 /// See the file.
 pub struct List;
@@ -85,13 +85,13 @@ impl Operation for List {
 
 /// One page of a wall, as the profile sees it. A page may be short where posts are meant for others; its cursor goes on.
 async fn page(
-    cx: &Context<'_, '_>,
+    cx: &mut Context<'_, '_>,
     profile: &ProfileId,
     place: &Place,
     limit: usize,
     cursor: Option<&Cursor>,
 ) -> Result<(Vec<PostView>, Option<Cursor>), Refusal> {
-    let audience = sees(cx, profile, place)?;
+    let viewer = viewer(cx, profile, place)?;
     let prefix = place.wall_prefix();
     let after = cursor.map(|cursor| RecordKey::from(format!("{prefix}{}", cursor.as_str())));
     let rows: Vec<(RecordKey, ())> = cx.scan(&prefix, after.as_ref(), limit).await?;
@@ -108,12 +108,14 @@ async fn page(
         };
         let id = PostId::new(place.unit().clone(), number);
         let post: Option<Post> = cx.get(&post_key(&id)).await?;
-        if let Some(post) = post.filter(|post| post.is_out() && post.audience().meets(audience)) {
-            let unseen = Some(post.publish_ms > seen && post.by != *profile);
-            posts.push(PostView {
-                unseen,
-                ..view(cx.roster(), &post)
-            });
+        if let Some(post) = post.filter(Post::is_out) {
+            let listed = |roster: &Roster| PostView {
+                unseen: Some(post.publish_ms > seen && post.by != *profile),
+                ..view(roster, &post)
+            };
+            // A post is not sensitive, so there is no bare signal of one.
+            let thing = post.thing();
+            posts.extend(show(cx, &viewer, &thing, listed, listed).await?);
         }
     }
     let last = rows.last().filter(|_| rows.len() == limit);
@@ -126,7 +128,7 @@ const PLACES_MAX: usize = 50;
 
 /// The newest posts of all places that a profile sees in its own unit.
 pub(crate) async fn newest(
-    cx: &Context<'_, '_>,
+    cx: &mut Context<'_, '_>,
     id: &ProfileId,
     limit: usize,
 ) -> Result<Vec<PostView>, Refusal> {
@@ -160,7 +162,7 @@ pub(crate) async fn newest(
 const UNSEEN_LOOK: usize = 100;
 
 /// How many of the newest posts of a profile's places it has not looked at. Counted when asked, so it cannot drift.
-pub(crate) async fn unseen(cx: &Context<'_, '_>, id: &ProfileId) -> Result<u32, Refusal> {
+pub(crate) async fn unseen(cx: &mut Context<'_, '_>, id: &ProfileId) -> Result<u32, Refusal> {
     let posts = newest(cx, id, UNSEEN_LOOK).await?;
     let unseen = posts
         .iter()

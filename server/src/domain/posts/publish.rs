@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Important, Place, Post, due_key, post_key};
-use super::view::{PostView, say, view};
+use super::view::{PostView, again, say, view};
 use super::{BODY_LENGTH_MAX, PostId, TITLE_LENGTH_MAX};
 use crate::domain::error;
 use crate::domain::text::Text;
@@ -80,7 +80,10 @@ impl Operation for Publish {
     }
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<PostView, Refusal> {
-        may_publish(cx, &input)?;
+        may_publish(cx, &input.profile, &input.place)?;
+        if input.important.is_some() {
+            cx.permit(&input.profile, Action::MarkImportant)?;
+        }
         let publish_ms = input
             .publish_ms
             .filter(|at| *at > cx.now_ms())
@@ -122,23 +125,33 @@ impl Operation for Publish {
         cx.put(&post_key(&post.id), &post)?;
         Ok(view(cx.roster(), &post))
     }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        _: Input,
+        first: PostView,
+    ) -> Result<PostView, Refusal> {
+        again(cx, first).await
+    }
 }
 
-fn may_publish(cx: &Context<'_, '_>, input: &Input) -> Result<(), Refusal> {
-    match &input.place {
-        Place::Unit(_) => drop(cx.permit(&input.profile, Action::PublishToUnit)?),
+/// Refuses who may not put words on a place's wall today; a group out of reach is one that does not exist.
+pub(super) fn may_publish(
+    cx: &Context<'_, '_>,
+    profile: &ProfileId,
+    place: &Place,
+) -> Result<(), Refusal> {
+    match place {
+        Place::Unit(_) => drop(cx.permit(profile, Action::PublishToUnit)?),
         Place::Group(group) => {
-            let reach = cx.permit(&input.profile, Action::PublishToGroup)?;
-            let own = cx.acting(&input.profile)?;
+            let reach = cx.permit(profile, Action::PublishToGroup)?;
+            let own = cx.acting(profile)?;
             let inside =
                 reach == Reach::Unit || cx.roster().groups_seen(own, cx.today()).contains(group);
             if cx.roster().group(group).is_none() || !inside {
                 return Err(error::NOT_FOUND.refuse(""));
             }
         }
-    }
-    if input.important.is_some() {
-        cx.permit(&input.profile, Action::MarkImportant)?;
     }
     Ok(())
 }

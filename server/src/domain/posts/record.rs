@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PostId;
 use crate::ledger::{Audience, ChannelName, RecordKey};
-use crate::people::{GroupId, ObjectId, Present, ProfileId, UnitCode, channel};
+use crate::people::{GroupId, ObjectId, Present, ProfileId, Thing, UnitCode, channel};
 
 /// Where a post stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,8 +51,14 @@ impl Place {
         format!("wall/{}/", self.key())
     }
 
+    /// Numbers are given anew in each unit, so who looks from another one is known by their whole id.
     pub(crate) fn seen_key(&self, profile: &ProfileId) -> RecordKey {
-        format!("seen/{}/{}", profile.number(), self.key()).into()
+        let place = self.key();
+        if profile.unit() == self.unit() {
+            format!("seen/{}/{place}", profile.number()).into()
+        } else {
+            format!("seen/{profile}/{place}").into()
+        }
     }
 }
 
@@ -102,6 +108,15 @@ impl Post {
         Audience(self.audience)
     }
 
+    /// As `people` judges it.
+    pub(crate) fn thing(&self) -> Thing {
+        Thing {
+            key: post_key(&self.id),
+            audience: self.audience(),
+            sensitive: false,
+        }
+    }
+
     /// Whether readers find it.
     pub(crate) const fn is_out(&self) -> bool {
         self.published && !self.expired && self.withdrawn_ms.is_none()
@@ -122,6 +137,9 @@ impl Post {
 /// A comment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CommentRecord {
+    /// The key of the post's record: `people::Subject`. When the post is taken down this goes with it.
+    #[serde(default)]
+    pub(crate) part_of: String,
     pub(crate) by: ProfileId,
     pub(crate) text: String,
     pub(crate) at_ms: u64,

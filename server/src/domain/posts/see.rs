@@ -4,12 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PostId;
+use super::note_seen::{Input as Seen, tell_own_devices};
 use super::record::Post;
 use super::view::open;
 use crate::domain::error;
+use crate::domain::operation::ledger_of;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
-use crate::ledger::{Content, Refusal};
-use crate::people::{ObjectId, ProfileId, channel};
+use crate::ledger::Refusal;
+use crate::people::{ObjectId, ProfileId};
 
 /// See the file.
 pub struct See;
@@ -48,19 +50,24 @@ impl Operation for See {
         let post: Post = open(cx, &input.post, &input.profile).await?;
         let key = post.place.seen_key(&input.profile);
         let seen: u64 = cx.get(&key).await?.unwrap_or(0);
-        if post.publish_ms <= seen || input.profile.unit() != post.id.unit() {
+        if post.publish_ms <= seen {
             return Ok(Empty {});
         }
         cx.put(&key, &post.publish_ms)?;
-        let payload =
-            serde_json::json!({ "type": "post.seen", "place": post.place, "post": post.id });
-        cx.append(
-            [channel::person(&input.profile)],
-            Content {
-                full: payload.to_string().into(),
-                ..Content::default()
-            },
-        );
+        let seen = Seen {
+            profile: input.profile,
+            place: post.place,
+            post: post.id,
+        };
+        if cx.is_own_unit(&seen.profile) {
+            tell_own_devices(cx, &seen);
+        } else {
+            // Their channel lies in their own unit's ledger.
+            let body = serde_json::to_vec(&seen);
+            let body = body.map_err(|_| error::DAMAGED.refuse("an input does not encode"))?;
+            let unit = ledger_of(seen.profile.unit());
+            cx.outbox(&unit, "post.note_seen", body.into());
+        }
         Ok(Empty {})
     }
 }

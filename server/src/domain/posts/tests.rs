@@ -281,3 +281,108 @@ fn a_municipality_is_read_from_below_by_the_word_of_ones_own_unit() {
         );
     });
 }
+
+fn texts(shown: &[crate::people::Disclosure]) -> String {
+    let payloads = shown
+        .iter()
+        .cloned()
+        .filter_map(crate::people::Disclosure::into_payload);
+    payloads
+        .map(|payload| String::from_utf8_lossy(&payload).into_owned())
+        .collect()
+}
+
+#[test]
+fn the_comments_of_a_post_go_with_it_from_history_too() {
+    run_local(async {
+        for expires in [false, true] {
+            let world = World::new().await;
+            let mut input = to_class(1);
+            if expires {
+                input["expire_ms"] = json!(world.now_ms() + 60_000);
+            }
+            let post = world.ok(1, "post.publish", input).await["id"].clone();
+            let comment = json!({ "profile": p(42), "post": post, "text": "Fortrolige ord" });
+            world.ok(42, "post.comment", comment).await;
+            let wall = crate::people::channel::group(&g(1));
+            let before = texts(&world.recovered_in(41, wall.clone()).await);
+            assert!(before.contains("Fortrolige") && before.contains("skoven"));
+            if expires {
+                world.pass(61);
+                sweep(&world).await;
+            } else {
+                let own = json!({ "profile": p(1), "post": post });
+                world.ok(1, "post.withdraw", own).await;
+            }
+            let after = texts(&world.recovered_in(41, wall).await);
+            assert!(!after.contains("skoven"), "the post: {after}");
+            assert!(!after.contains("Fortrolige"), "its comment: {after}");
+        }
+    });
+}
+
+#[test]
+fn an_edit_takes_the_right_to_publish() {
+    run_local(async {
+        let world = World::new().await;
+        let post = world.ok(41, "post.publish", to_class(41)).await["id"].clone();
+        let edit = json!({ "profile": p(41), "post": post, "title": "T", "body": "B" });
+        let block = json!({ "profile": p(4), "unit": SCHOOL, "kind": "guardian" });
+        world.ok(4, "communication.block", block.clone()).await;
+        assert_eq!(
+            world.refused(41, "post.edit", edit.clone()).await,
+            "error.communication_blocked"
+        );
+        // Taking down says nothing, so it stays open.
+        let other = world.ok(1, "post.publish", to_class(1)).await["id"].clone();
+        let down = json!({ "profile": p(1), "post": other });
+        world.ok(1, "post.withdraw", down).await;
+        world.ok(4, "communication.unblock", block).await;
+        world.ok(41, "post.edit", edit.clone()).await;
+        // Who has left the group no longer writes on its wall.
+        let end = json!({ "profile": p(4), "adult": p(41), "child": p(11) });
+        world.ok(4, "relation.end", end).await;
+        assert_eq!(
+            world.refused(41, "post.edit", edit).await,
+            "error.not_allowed"
+        );
+    });
+}
+
+#[test]
+fn a_post_of_the_municipality_is_seen_from_below() {
+    run_local(async {
+        let mut world = World::new().await;
+        world.found_municipality().await;
+        let input = json!({ "profile": "M101.p1", "place": { "unit": "M101" }, "title": "Lukkedag", "body": "B", "comments_open": true });
+        let post = world.ok(7, "post.publish", input).await["id"].clone();
+        let list = json!({ "profile": p(41), "unit": "M101" });
+        let unseen = async |world: &World, who: u32| {
+            let mut list = list.clone();
+            list["profile"] = json!(p(who));
+            world.ok(who, "post.list", list).await["posts"][0]["unseen"].clone()
+        };
+        assert_eq!(unseen(&world, 41).await, true);
+        world.forget();
+        let see = json!({ "profile": p(41), "post": post });
+        world.ok(41, "post.see", see).await;
+        assert_eq!(unseen(&world, 41).await, false);
+        assert_eq!(unseen(&world, 42).await, true, "and nobody else's");
+        for _ in 0..10_000 {
+            if !world.who_heard("post.seen").await.is_empty() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            world.who_heard("post.seen").await,
+            BTreeSet::from([41]),
+            "their other devices are told, by outbox"
+        );
+        let comment = json!({ "profile": p(41), "post": post, "text": "Hvad med os?" });
+        assert_eq!(
+            world.refused(41, "post.comment", comment).await,
+            "error.not_allowed"
+        );
+    });
+}

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::PostId;
 use super::record::{Important, Place, Post, post_key};
 use crate::domain::{Context, error};
-use crate::ledger::{Audience, Content, Refusal};
-use crate::people::{PersonRef, Present, ProfileId, Roster, audience_of};
+use crate::ledger::{Content, Refusal};
+use crate::people::{PersonRef, Present, ProfileId, Roster, Viewer, lens_on};
 
 /// A post.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,29 +93,26 @@ pub(super) fn change(cx: &mut Context<'_, '_>, post: &mut Post) -> Result<(), Re
         post.present = Some(Present {
             since_ms: cx.now_ms(),
             full,
-            bare: None,
+            gone: post.withdrawn_ms.is_some() || post.expired,
+            ..Present::default()
         });
         say(cx, post);
     }
     cx.put(&post_key(&post.id), post)
 }
 
-/// As which kinds a profile sees a place: its own, or, for a unit above its own, as its own unit has vouched. Nobody else
-/// learns that the place exists.
-pub(super) fn sees(
+/// How a profile looks at a place: through its own unit's eyes, or, for a unit above its own, as its own unit has vouched.
+/// Nobody else learns that the place exists.
+pub(super) fn viewer(
     cx: &Context<'_, '_>,
     id: &ProfileId,
     place: &Place,
-) -> Result<Audience, Refusal> {
+) -> Result<Viewer, Refusal> {
     let not_found = || error::NOT_FOUND.refuse("");
     let channel = place.channel();
-    if let Some(admitted) = cx
-        .caller()
-        .admitted
-        .iter()
-        .find(|entitlement| entitlement.channel == channel)
-    {
-        return Ok(Audience(admitted.lens.audience.0));
+    let mut admitted = cx.caller().admitted.iter();
+    if let Some(vouched) = admitted.find(|it| it.channel == channel) {
+        return cx.viewer_through(id, vouched.lens);
     }
     let own = cx.acting(id).map_err(|refusal| {
         if cx.is_own_unit(id) {
@@ -124,16 +121,9 @@ pub(super) fn sees(
             not_found()
         }
     })?;
-    let inside = cx.roster().takes_part(own, cx.today())
-        && match place {
-            Place::Group(group) => cx.roster().groups_seen(own, cx.today()).contains(group),
-            Place::Unit(unit) => cx.roster().unit().is_some_and(|own| own.code == *unit),
-        };
-    if inside {
-        Ok(audience_of(&[own.kind]))
-    } else {
-        Err(not_found())
-    }
+    let assurance = cx.caller().assurance;
+    let lens = lens_on(cx.roster(), own, &channel, assurance, cx.today());
+    cx.viewer_through(id, lens.ok_or_else(not_found)?)
 }
 
 /// The post, if the profile sees it: it is out and meant for them, or it is their own.
@@ -147,16 +137,26 @@ pub(super) async fn open(
     if post.by == *profile && cx.acting(profile).is_ok() {
         return Ok(post);
     }
-    let seen = sees(cx, profile, &post.place);
+    let viewer = viewer(cx, profile, &post.place);
     // Who moderates the unit sees every post of it.
     let moderates = || {
         cx.permit(profile, crate::people::rights::Action::Moderate)
             .is_ok()
     };
-    match seen {
-        Ok(audience) if post.is_out() && post.audience().meets(audience) => Ok(post),
+    match viewer {
+        Ok(viewer) if post.is_out() && post.thing().reaches(&viewer) => Ok(post),
         _ if moderates() => Ok(post),
         Ok(_) => Err(not_found()),
         Err(refusal) => Err(refusal),
+    }
+}
+
+/// The first answer again, as the post is now: its words may have been taken back.
+pub(super) async fn again(cx: &Context<'_, '_>, first: PostView) -> Result<PostView, Refusal> {
+    let post: Option<Post> = cx.get(&post_key(&first.id)).await?;
+    match post {
+        Some(post) if post.version == first.version => Ok(first),
+        Some(post) => Ok(view(cx.roster(), &post)),
+        None => Err(error::NOT_FOUND.refuse("")),
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PostId;
-use super::view::{PostView, change, open, view};
+use super::view::{PostView, again, change, open, view};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
@@ -62,5 +62,13 @@ impl Operation for Withdraw {
         cx.delete(&post.wall_key()).await?;
         change(cx, &mut post)?;
         Ok(view(cx.roster(), &post))
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        _: Input,
+        first: PostView,
+    ) -> Result<PostView, Refusal> {
+        again(cx, first).await
     }
 }

@@ -12,9 +12,11 @@ use crate::domain::page::Cursor;
 use crate::domain::posts::{self, PostView};
 use crate::domain::threads;
 use crate::domain::threads::view::ThreadSummary;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Degraded, Kind, Method, Missing, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
-use crate::people::{GroupId, GroupKind, PersonRef, ProfileId, UserKind};
+use crate::people::{GroupId, GroupKind, ObjectId, PersonRef, ProfileId, UnitCode, UserKind};
 
 /// See the file.
 pub struct Start;
@@ -34,6 +36,13 @@ pub struct Input {
 pub struct Output {
     /// One screen for each profile of the login that holds today.
     pub screens: Vec<Screen>,
+    /// Units that could not answer, each with why; their screens are missing here, and nothing else is.
+    #[serde(default)]
+    pub degraded: Vec<Degraded>,
+    /// Units of the login that were not asked, because it has more than one first screen holds; name a profile there to read
+    /// it.
+    #[serde(default)]
+    pub further: Vec<UnitCode>,
 }
 
 /// The first screen of one profile.
@@ -119,20 +128,33 @@ impl Operation for Start {
         for profile in wanted {
             screens.push(screen(cx, &profile).await?);
         }
-        Ok(Output { screens })
+        Ok(Output {
+            screens,
+            ..Output::default()
+        })
     }
 
-    fn merge(_: &Input, outputs: Vec<Output>) -> Option<Output> {
+    fn within(input: &Input) -> Option<Vec<UnitCode>> {
+        let units = input.profiles.iter().map(|profile| profile.unit().clone());
+        (!input.profiles.is_empty()).then(|| units.collect())
+    }
+
+    fn merge(_: &Input, outputs: Vec<Output>, missing: Missing) -> Option<Output> {
         let screens = outputs
             .into_iter()
             .flat_map(|output| output.screens)
             .collect();
-        Some(Output { screens })
+        Some(Output {
+            screens,
+            degraded: missing.degraded,
+            further: missing.further,
+        })
     }
 }
 
-async fn screen(cx: &Context<'_, '_>, id: &ProfileId) -> Result<Screen, Refusal> {
+async fn screen(cx: &mut Context<'_, '_>, id: &ProfileId) -> Result<Screen, Refusal> {
     let profile = cx.acting(id)?;
+    let kind = profile.kind;
     let groups = cx.roster().groups_seen(profile, cx.today());
     let groups = groups
         .iter()
@@ -148,7 +170,7 @@ async fn screen(cx: &Context<'_, '_>, id: &ProfileId) -> Result<Screen, Refusal>
     let window = threads::window(cx, id, FIRST_SCREEN_ITEMS, None, false).await?;
     Ok(Screen {
         person: PersonRef::of(cx.roster(), id),
-        kind: profile.kind,
+        kind,
         unit: cx
             .roster()
             .unit()

@@ -1,11 +1,15 @@
 //! The first screen and stepping up.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{StepUp, StepUpOutput};
 use crate::domain::testing::{World, g, p};
-use crate::ledger::testing::run_local;
-use crate::people::{Assurance, AssuranceLevel, STEP_UP_MS};
+use crate::ledger::testing::{Bench, run_local};
+use crate::ledger::{Actor, Call, Job, LedgerId, Refusal, View};
+use crate::people::record::{Account, PeopleRecord};
+use crate::people::{Assurance, AssuranceLevel, Roster, STEP_UP_MS, SubjectId, stage};
 
 /// What a phone's first screen may weigh: it comes in one round trip on a poor line.
 const FIRST_SCREEN_BYTES_MAX: usize = 16 * 1024;
@@ -128,5 +132,93 @@ fn nobody_reads_anothers_badge() {
             .refused(41, "badge.get", json!({ "profile": p(42) }))
             .await;
         assert_eq!(refused, "error.profile_not_yours");
+    });
+}
+
+/// A login record of somebody in another unit, and in it, when asked, a record that does not decode.
+struct Found {
+    subject: SubjectId,
+    damaged: bool,
+}
+
+#[async_trait::async_trait(?Send)]
+impl Job<Roster> for Found {
+    async fn run(&mut self, view: &mut View<'_, Roster>) -> Result<bytes::Bytes, Refusal> {
+        let account = Account {
+            subject: self.subject.clone(),
+            person: "person-41".parse().expect("a sound id"),
+        };
+        stage(view, PeopleRecord::Account(account)).await?;
+        if self.damaged {
+            view.put_raw(
+                &"relation/1/2".into(),
+                bytes::Bytes::from_static(b"no record"),
+            );
+        }
+        Ok(bytes::Bytes::new())
+    }
+}
+
+/// Puts a login into a unit through ledgers of its own, so that the world has not loaded that unit.
+async fn found(world: &World, unit: &str, damaged: bool) {
+    let ledger = LedgerId::parse(unit).expect("a sound name");
+    let subject = "s41".parse().expect("a sound subject");
+    let other = Bench::<Roster>::on(Arc::clone(world.bench.ledgers.store()));
+    let call = Call::new("test.found", Actor::default(), Found { subject, damaged });
+    other.ledgers.call(&ledger, call).await.expect("found");
+    other.ledgers.drain().await;
+}
+
+#[test]
+fn defect_3_a_unit_that_cannot_be_read_is_named_and_spoils_nothing() {
+    run_local(async {
+        let world = World::new().await;
+        found(&world, "G10002", true).await;
+        let start = world.ok(41, "session.start", json!({})).await;
+        assert_eq!(start["screens"].as_array().map(Vec::len), Some(1));
+        assert_eq!(start["degraded"][0]["unit"], "G10002");
+        assert_eq!(start["degraded"][0]["key"], "error.damaged");
+        assert_eq!(start["degraded"].as_array().map(Vec::len), Some(1));
+        let healthy = world.ok(42, "session.start", json!({})).await;
+        assert_eq!(healthy["degraded"], json!([]));
+    });
+}
+
+#[test]
+fn a_login_in_many_units_is_found_in_all_of_them() {
+    run_local(async {
+        let world = World::new().await;
+        for n in 0..40 {
+            found(&world, &format!("G{}", 20_000 + n), false).await;
+        }
+        let subject: SubjectId = "s41".parse().expect("a sound subject");
+        let units = world.domain.units_of(&subject);
+        assert_eq!(units.await.expect("the store answers").len(), 41);
+        let start = world.ok(41, "session.start", json!({})).await;
+        let asked = start["further"].as_array().expect("a list").len();
+        assert_eq!(asked, 41 - 32, "what the first screen leaves out is named");
+        // And asked for by a profile, it is read.
+        let one = json!({ "profiles": ["G20039.p1"] });
+        let start = world.ok(41, "session.start", one).await;
+        assert_eq!(start["further"], json!([]));
+    });
+}
+
+#[test]
+fn a_key_against_doing_it_twice_has_1_to_128_visible_characters() {
+    run_local(async {
+        let world = World::new().await;
+        let letter = json!({ "profile": p(1), "subject": "E", "text": "O", "recipients": [{ "profile": p(41) }] });
+        let long = "k".repeat(129);
+        for key in ["", " ", "a b", "æ", long.as_str()] {
+            let call = world.call_with_key(1, "thread.create", letter.clone(), Some(key));
+            let fault = call.await.expect_err("no sound key");
+            assert_eq!(fault.key, "error.invalid_input", "{key:?}");
+        }
+        let long = "k".repeat(128);
+        for key in ["k", "8a6e0804-2bd0-4672-b79d-d97027f9071a", long.as_str()] {
+            let call = world.call_with_key(1, "thread.create", letter.clone(), Some(key));
+            call.await.expect("a sound key");
+        }
     });
 }

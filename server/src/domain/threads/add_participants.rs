@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::change::{again, shown};
 use super::create::{Recipient, address};
 use super::delivery::{Saying, check_count, open, say};
 use super::record::{MessageKind, Party};
-use super::view::{MessageView, full};
+use super::view::MessageView;
 use super::{RECIPIENTS_MAX, ThreadId};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
@@ -104,11 +105,19 @@ impl Operation for AddParticipants {
         check_count(&opened.parties)?;
         let saying = Saying {
             kind: MessageKind::ParticipantsAdded,
-            by: input.profile,
+            by: input.profile.clone(),
             text: None,
             about: added,
         };
         let message = say(cx, &mut opened.thread, &mut opened.parties, saying).await?;
-        Ok(full(cx.roster(), &message))
+        shown(cx, &opened, &message, &input.profile).await
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: MessageView,
+    ) -> Result<MessageView, Refusal> {
+        again(cx, &input.profile, first).await
     }
 }

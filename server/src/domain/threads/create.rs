@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::change::{again, thread_again};
 use super::delivery::{Saying, check_count, say};
 use super::record::{BoxItem, MessageKind, Parties, Party, Replies, Thread, Via};
-use super::view::{MessageView, ThreadSummary, full, summary};
+use super::view::{MessageView, ThreadSummary, bare, bare_summary, full, summary};
 use super::{MessageId, RECIPIENTS_MAX, SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, ThreadId};
 use crate::domain::error;
 use crate::domain::text::Text;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
-use crate::people::rights::{Action, Reach};
-use crate::people::{GroupId, InboxId, ObjectId, PortalRole, Profile, ProfileId, UserKind};
+use crate::people::rights::{Action, Reach, reaches, reaches_child, right_of};
+use crate::people::{GroupId, InboxId, ObjectId, PortalRole, ProfileId, UserKind, show_own};
 
 /// See the file.
 pub struct Create;
@@ -57,7 +58,7 @@ pub struct Input {
     /// Whether the thread is sensitive from the start; takes a stepped-up session.
     #[serde(default)]
     pub sensitive: bool,
-    /// The children it is about.
+    /// The children it is about, within the profile's reach.
     #[serde(
         default,
         deserialize_with = "crate::domain::bounded::at_most::<50, _, _>"
@@ -119,6 +120,7 @@ impl Operation for Create {
         }
         let mut parties = address(cx, &input.profile, &input.recipients)?;
         check_count(&parties)?;
+        check_children(cx, &input.profile, Action::StartThread, &input.regarding)?;
         let to_group = input
             .recipients
             .iter()
@@ -143,11 +145,53 @@ impl Operation for Create {
             last: message.id.number(),
             ..BoxItem::default()
         };
+        let viewer = cx.viewer(&input.profile)?;
+        let shown = show_own(
+            cx.roster(),
+            &viewer,
+            &thread.thing(),
+            |roster| {
+                (
+                    summary(roster, &thread, &item, thread.last_ms),
+                    full(roster, &message),
+                )
+            },
+            |_| (bare_summary(&thread, &item, thread.last_ms), bare(&message)),
+        );
+        let (thread, message) = shown.ok_or_else(|| error::NOT_FOUND.refuse(""))?;
         Ok(Output {
-            thread: summary(cx.roster(), &thread, &item, thread.last_ms, cx.is_fresh()),
-            message: full(cx.roster(), &message),
+            thread,
+            message,
             recipients,
         })
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: Output,
+    ) -> Result<Output, Refusal> {
+        Ok(Output {
+            thread: thread_again(cx, &input.profile, first.thread).await?,
+            message: again(cx, &input.profile, first.message).await?,
+            recipients: first.recipients,
+        })
+    }
+}
+
+/// Refuses children that the unit does not know, or that are out of the profile's reach.
+pub(crate) fn check_children(
+    cx: &Context<'_, '_>,
+    profile: &ProfileId,
+    action: Action,
+    children: &[ProfileId],
+) -> Result<(), Refusal> {
+    let reach = right_of(cx.acting(profile)?.role(), action).reach;
+    let known = |child| reaches_child(cx.roster(), profile, child, reach, cx.today());
+    if children.iter().all(known) {
+        Ok(())
+    } else {
+        Err(error::UNKNOWN_RECIPIENT.refuse("a child named is unknown here or out of reach"))
     }
 }
 
@@ -190,7 +234,9 @@ pub(super) fn address(
         match recipient {
             Recipient::Profile(profile) => {
                 let reach = cx.permit(sender, Action::StartThread)?;
-                check_reach(cx, sender, profile, reach)?;
+                if !reaches(cx.roster(), sender, profile, reach, cx.today()) {
+                    return Err(error::UNKNOWN_RECIPIENT.refuse(""));
+                }
                 parties.insert(profile.clone(), None);
             }
             Recipient::Group(group) => address_group(cx, sender, group, None, &mut parties)?,
@@ -249,35 +295,4 @@ fn address_group(
         }
     }
     Ok(())
-}
-
-/// Whether the sender may write to a person: anybody of the unit, or only its staff and those they share a group with.
-fn check_reach(
-    cx: &Context<'_, '_>,
-    sender: &ProfileId,
-    to: &ProfileId,
-    reach: Reach,
-) -> Result<(), Refusal> {
-    let unknown = || error::UNKNOWN_RECIPIENT.refuse("");
-    let (roster, today) = (cx.roster(), cx.today());
-    let profile = roster
-        .profile(to)
-        .filter(|profile| roster.takes_part(profile, today))
-        .ok_or_else(unknown)?;
-    let near = |other: &Profile| {
-        let own = roster
-            .profile(sender)
-            .map(|own| roster.groups_seen(own, today))
-            .unwrap_or_default();
-        roster
-            .groups_seen(other, today)
-            .iter()
-            .any(|group| own.contains(group))
-    };
-    let reached = match reach {
-        Reach::Unit => true,
-        Reach::Groups => profile.kind.portal() == PortalRole::Employee || near(profile),
-        Reach::No => false,
-    };
-    if reached { Ok(()) } else { Err(unknown()) }
 }

@@ -7,13 +7,13 @@ use jiff::civil::Date;
 
 use super::record::{
     BoxItem, Message, MessageKind, Parties, Party, Paused, Thread, Via, box_key, message_key,
-    parties_key, thread_key,
+    messages_prefix, parties_key, thread_key,
 };
-use super::{MessageId, RECIPIENTS_MAX, THREAD_MESSAGES_MAX, ThreadId, view};
+use super::{MessageId, RECIPIENTS_MAX, THREAD_MESSAGES_MAX, THREAD_RESERVE, ThreadId, view};
 use crate::domain::badge::{self, Area};
 use crate::domain::{Context, error};
-use crate::ledger::{ChannelName, Content, Refusal};
-use crate::people::{ObjectId, ProfileId, Roster, channel};
+use crate::ledger::{Content, RecordKey, Refusal, SCAN_LIMIT_MAX};
+use crate::people::{ObjectId, ProfileId, Roster, access_log, channel};
 
 /// What is to be said.
 pub(super) struct Saying {
@@ -30,13 +30,14 @@ pub(super) async fn say(
     parties: &mut Parties,
     saying: Saying,
 ) -> Result<Message, Refusal> {
-    if thread.messages >= THREAD_MESSAGES_MAX {
+    if !has_room(thread, saying.kind) {
         return Err(error::THREAD_FULL.refuse(""));
     }
     let number = next_message(cx).await?;
     let message = Message {
         id: MessageId::new(thread.id.unit().clone(), number),
         thread: thread.id.clone(),
+        part_of: thread_key(&thread.id).as_str().to_owned(),
         kind: saying.kind,
         by: saying.by,
         text: saying.text,
@@ -52,6 +53,10 @@ pub(super) async fn say(
     // Time never runs backwards in a list, even if the clock does.
     thread.last_ms = thread.last_ms.max(cx.now_ms());
     let receivers = renew_parties(cx, parties, before_ms.unwrap_or(0), before);
+    let heard = |receiver: &Receiver| receiver.profile != message.by;
+    if message.kind == MessageKind::Message && !receivers.iter().any(heard) {
+        return Err(error::NO_RECIPIENTS.refuse("nobody else takes part in the thread today"));
+    }
     for receiver in &receivers {
         move_box(cx, thread, receiver, before_ms, &message).await?;
     }
@@ -61,26 +66,56 @@ pub(super) async fn say(
     cx.put(&thread_key(&thread.id), thread)?;
     cx.put(&parties_key(&thread.id), parties)?;
     cx.put(&message_key(&thread.id, number), &message)?;
-    append(
-        cx,
-        thread,
-        &message,
-        receivers
-            .iter()
-            .map(|receiver| channel::person(&receiver.profile))
-            .collect(),
-    );
+    let receivers = receivers.into_iter().map(|receiver| receiver.profile);
+    append(cx, thread, &message, receivers.collect()).await?;
     Ok(message)
 }
 
-/// Appends the entry that speaks of a message, new or changed, to personal channels.
-pub(super) fn append(
+/// Whether a thread holds one more of a kind; leaving and marking have room of their own.
+pub(super) const fn has_room(thread: &Thread, kind: MessageKind) -> bool {
+    let room = match kind {
+        MessageKind::Message | MessageKind::ParticipantsAdded => THREAD_MESSAGES_MAX,
+        MessageKind::ParticipantLeft | MessageKind::SensitivityChanged => {
+            THREAD_MESSAGES_MAX + THREAD_RESERVE
+        }
+    };
+    thread.messages < room
+}
+
+/// The messages of a thread after a number, in order.
+pub(super) async fn messages_after(
+    cx: &Context<'_, '_>,
+    thread: &ThreadId,
+    after: u32,
+) -> Result<Vec<Message>, Refusal> {
+    let prefix = messages_prefix(thread);
+    let mut after = message_key(thread, after);
+    let mut all = Vec::new();
+    loop {
+        let page: Vec<(RecordKey, Message)> =
+            cx.scan(&prefix, Some(&after), SCAN_LIMIT_MAX).await?;
+        let last = page.last().map(|(key, _)| key.clone());
+        let is_full = page.len() == SCAN_LIMIT_MAX;
+        all.extend(page.into_iter().map(|(_, message)| message));
+        match last {
+            Some(last) if is_full => after = last,
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// Appends the entry that speaks of a message, new or changed, to personal channels. Who hears what is sensitive in full is
+/// written down with it.
+pub(super) async fn append(
     cx: &mut Context<'_, '_>,
     thread: &Thread,
     message: &Message,
-    channels: Vec<ChannelName>,
-) {
-    let full = view::full_payload(cx.roster(), thread, message).to_string();
+    to: Vec<ProfileId>,
+) -> Result<(), Refusal> {
+    if thread.sensitive {
+        access_log::note_live(cx, &to, thread_key(&thread.id).as_str()).await?;
+    }
+    let full = view::full_payload(thread, &view::full(cx.roster(), message)).to_string();
     let bare = thread
         .sensitive
         .then(|| view::bare_payload(thread, message).to_string());
@@ -90,7 +125,8 @@ pub(super) fn append(
         subject: Some(message_key(&thread.id, message.id.number())),
         ..Content::default()
     };
-    cx.append(channels, content);
+    cx.append(to.iter().map(channel::person), content);
+    Ok(())
 }
 
 async fn next_message(cx: &mut Context<'_, '_>) -> Result<u32, Refusal> {
@@ -126,7 +162,7 @@ fn renew_parties(
             }
         }
     }
-    let seen = GroupsSeen::of(roster, parties, today);
+    let seen = pause_lost(cx, parties, last_ms, last);
     let mut receivers = Vec::with_capacity(parties.parties.len());
     for party in parties.parties.iter_mut().filter(|party| !party.left) {
         if seen.has_access(roster, party, today) {
@@ -135,14 +171,26 @@ fn renew_parties(
                 profile: party.profile.clone(),
                 paused_ms,
             });
-        } else if party.paused.is_none() {
-            party.paused = Some(Paused {
-                up_to: last,
-                last_ms,
-            });
         }
     }
     receivers
+}
+
+/// Notes who has lost access: with every message and every change, so that both know whom they are no longer for.
+fn pause_lost(cx: &Context<'_, '_>, parties: &mut Parties, last_ms: u64, last: u32) -> GroupsSeen {
+    let (roster, today) = (cx.roster(), cx.today());
+    let seen = GroupsSeen::of(roster, parties, today);
+    for party in parties.parties.iter_mut() {
+        let lost = !party.left && party.paused.is_none();
+        if lost && !seen.has_access(roster, party, today) {
+            party.paused = Some(Paused {
+                up_to: last,
+                last_ms,
+                since_ms: cx.now_ms(),
+            });
+        }
+    }
+    seen
 }
 
 /// Who sees the groups that a thread was addressed to; each group is computed once.
@@ -222,8 +270,8 @@ async fn move_box(
 pub(super) struct Opened {
     pub(super) thread: Thread,
     pub(super) parties: Parties,
-    /// The last message the profile may see; `None` for all.
-    pub(super) up_to: Option<u32>,
+    /// How far the profile had come when it lost access; `None` for who has it.
+    pub(super) paused: Option<Paused>,
     /// Under which time the profile's box lies.
     pub(super) box_ms: u64,
 }
@@ -256,17 +304,21 @@ pub(super) async fn open(
         None if in_inbox() => None,
         None => return Err(not_found()),
     };
-    let up_to = paused.map(|paused| paused.up_to);
     let box_ms = paused.map_or(thread.last_ms, |paused| paused.last_ms);
     Ok(Opened {
         thread,
         parties,
-        up_to,
+        paused,
         box_ms,
     })
 }
 
 impl Opened {
+    /// The last message the profile may see, by number.
+    pub(super) fn up_to(&self) -> u32 {
+        self.paused.map_or(u32::MAX, |paused| paused.up_to)
+    }
+
     /// Refuses a profile that gets nothing new in this thread, and sensitive content below the level.
     pub(super) fn may_write(
         &self,
@@ -284,20 +336,18 @@ impl Opened {
                 error::NOT_ALLOWED.refuse("the profile no longer takes part in this thread")
             );
         }
-        if self.thread.sensitive && !cx.is_fresh() {
-            return Err(error::STEP_UP_REQUIRED.refuse(""));
-        }
+        self.thread.thing().demand_full(&cx.viewer(profile)?)?;
         Ok(())
     }
 
-    /// The personal channels of all who get what is said today.
-    pub(super) fn channels(&self, cx: &Context<'_, '_>) -> Vec<ChannelName> {
-        let seen = GroupsSeen::of(cx.roster(), &self.parties, cx.today());
+    /// Brings the parties up to date for a change of what was said, and gives all who get it today.
+    pub(super) fn hearing(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<ProfileId>, Refusal> {
+        let (last_ms, last) = (self.thread.last_ms, self.thread.last.number());
+        let seen = pause_lost(cx, &mut self.parties, last_ms, last);
+        cx.put(&parties_key(&self.thread.id), &self.parties)?;
         let parties = self.parties.parties.iter().filter(|party| !party.left);
         let receiving = parties.filter(|party| seen.has_access(cx.roster(), party, cx.today()));
-        receiving
-            .map(|party| channel::person(&party.profile))
-            .collect()
+        Ok(receiving.map(|party| party.profile.clone()).collect())
     }
 }
 

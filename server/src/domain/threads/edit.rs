@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{change, open_message};
-use super::view::{MessageView, full};
+use super::change::{again, change, open_message, shown};
+use super::view::MessageView;
 use super::{MessageId, TEXT_LENGTH_MAX, ThreadId};
 use crate::domain::error;
 use crate::domain::text::Text;
@@ -61,7 +61,7 @@ impl Operation for Edit {
     }
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<MessageView, Refusal> {
-        let (opened, mut message) =
+        let (mut opened, mut message) =
             open_message(cx, &input.thread, input.message.number(), &input.profile).await?;
         cx.permit(&input.profile, Action::WriteInThread)?;
         if message.by != input.profile || message.text.is_none() {
@@ -71,7 +71,15 @@ impl Operation for Edit {
         }
         message.text = Some(input.text.into_string());
         message.edited_ms = Some(cx.now_ms());
-        change(cx, &opened, &mut message)?;
-        Ok(full(cx.roster(), &message))
+        change(cx, &mut opened, &mut message).await?;
+        shown(cx, &opened, &message, &input.profile).await
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: MessageView,
+    ) -> Result<MessageView, Refusal> {
+        again(cx, &input.profile, first).await
     }
 }

@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ThreadId;
-use super::delivery::open;
+use super::delivery::{Opened, open};
 use super::record::{BoxItem, box_key};
-use super::view::{ThreadSummary, summary};
+use super::view::{ThreadSummary, bare_summary, summary};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
-use crate::people::{ObjectId, PersonRef, ProfileId};
+use crate::people::{ObjectId, PersonRef, ProfileId, Roster, show};
 
 /// See the file.
 pub struct Get;
@@ -68,27 +68,30 @@ impl Operation for Get {
         let opened = open(cx, &input.thread, &input.profile).await?;
         let key = box_key(&input.profile, &input.thread, opened.box_ms);
         let item: BoxItem = cx.get(&key).await?.unwrap_or_default();
-        let thread = summary(
-            cx.roster(),
-            &opened.thread,
-            &item,
-            opened.box_ms,
-            cx.is_fresh(),
+        let (viewer, head) = (cx.viewer(&input.profile)?, &opened.thread);
+        let thing = head.thing();
+        let shown = show(
+            cx,
+            &viewer,
+            &thing,
+            |roster| Output {
+                thread: summary(roster, head, &item, opened.box_ms),
+                participants: participants(roster, &opened),
+            },
+            |_| Output {
+                thread: bare_summary(head, &item, opened.box_ms),
+                participants: Vec::new(),
+            },
         );
-        let parties = opened
-            .parties
-            .parties
-            .iter()
-            .filter(|_| !thread.step_up_required);
-        let participants = parties
-            .map(|party| Participant {
-                person: PersonRef::of(cx.roster(), &party.profile),
-                left: party.left,
-            })
-            .collect();
-        Ok(Output {
-            thread,
-            participants,
-        })
+        shown.await?.ok_or_else(|| error::NOT_FOUND.refuse(""))
     }
+}
+
+fn participants(roster: &Roster, opened: &Opened) -> Vec<Participant> {
+    let parties = opened.parties.parties.iter();
+    let shown = parties.map(|party| Participant {
+        person: PersonRef::of(roster, &party.profile),
+        left: party.left,
+    });
+    shown.collect()
 }

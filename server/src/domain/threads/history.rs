@@ -4,15 +4,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::delivery::open;
-use super::record::{Message, messages_prefix};
-use super::view::{MessageView, bare, full};
-use super::{PAGE_DEFAULT, THREAD_MESSAGES_MAX, ThreadId};
+use super::delivery::{messages_after, open};
+use super::record::Message;
+use super::view::{MessageView, bare, full, withheld};
+use super::{PAGE_DEFAULT, ThreadId};
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
-use crate::ledger::{RecordKey, Refusal};
-use crate::people::{ObjectId, ProfileId, access_log};
+use crate::ledger::Refusal;
+use crate::people::{ObjectId, ProfileId, Roster, show};
 
 /// See the file.
 pub struct MessageList;
@@ -67,7 +67,6 @@ impl Operation for MessageList {
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<Output, Refusal> {
         let opened = open(cx, &input.thread, &input.profile).await?;
-        let hidden = opened.thread.sensitive && !cx.is_fresh();
         let limit = input.limit.map_or(PAGE_DEFAULT, Limit::get);
         let before = input
             .cursor
@@ -75,39 +74,39 @@ impl Operation for MessageList {
             .map_or(Ok(u32::MAX), |cursor| cursor.as_str().parse());
         let before: u32 =
             before.map_err(|_| error::NOT_FOUND.refuse("not a cursor of this list"))?;
-        let all = THREAD_MESSAGES_MAX as usize;
-        let said: Vec<(RecordKey, Message)> =
-            cx.scan(&messages_prefix(&input.thread), None, all).await?;
-        let up_to = opened.up_to.unwrap_or(u32::MAX);
+        let up_to = opened.up_to();
         let inside =
             |message: &Message| message.id.number() <= up_to && message.id.number() < before;
-        let mut older: Vec<Message> = said
-            .into_iter()
-            .map(|(_, message)| message)
-            .filter(inside)
-            .collect();
+        let said = messages_after(cx, &input.thread, 0).await?;
+        let mut older: Vec<Message> = said.into_iter().filter(inside).collect();
         let page = older.split_off(older.len().saturating_sub(limit));
         let oldest = page.first().filter(|_| !older.is_empty());
         let cursor = oldest.and_then(|oldest| Cursor::after(&oldest.id.number().to_string()));
-        if opened.thread.sensitive && !hidden && !page.is_empty() {
-            access_log::note(
-                cx,
-                &input.profile,
-                &format!("thread/{}", input.thread.number()),
-            )
-            .await?;
-        }
-        let shown = page.iter().rev().map(|message| {
-            if hidden {
-                bare(message)
+        let misses = |message: &Message| opened.paused.is_some_and(|it| it.misses(message));
+        let in_full = |roster: &Roster, message: &Message| {
+            if misses(message) {
+                withheld(roster, message)
             } else {
-                full(cx.roster(), message)
+                full(roster, message)
             }
-        });
-        Ok(Output {
-            messages: shown.collect(),
-            cursor,
-            step_up_required: hidden,
-        })
+        };
+        let newest_first = || page.iter().rev();
+        let (viewer, thing) = (cx.viewer(&input.profile)?, opened.thread.thing());
+        let shown = show(
+            cx,
+            &viewer,
+            &thing,
+            |roster| Output {
+                messages: newest_first().map(|it| in_full(roster, it)).collect(),
+                cursor: cursor.clone(),
+                step_up_required: false,
+            },
+            |_| Output {
+                messages: newest_first().map(bare).collect(),
+                cursor: cursor.clone(),
+                step_up_required: true,
+            },
+        );
+        shown.await?.ok_or_else(|| error::NOT_FOUND.refuse(""))
     }
 }

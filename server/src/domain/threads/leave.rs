@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ThreadId;
-use super::delivery::{Saying, open, say};
-use super::record::{BoxItem, MessageKind, Party, box_key};
+use super::delivery::{Saying, has_room, open, say};
+use super::record::{BoxItem, MessageKind, Party, box_key, parties_key};
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
@@ -35,11 +35,7 @@ impl Operation for Leave {
             "/v1/threads/{thread}/participation",
         )),
         rights: &[],
-        errors: &[
-            &error::NOT_FOUND,
-            &error::PROFILE_NOT_YOURS,
-            &error::THREAD_FULL,
-        ],
+        errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
     };
     type Input = Input;
     type Output = Empty;
@@ -64,8 +60,14 @@ impl Operation for Leave {
             left: true,
             ..Party::new(input.profile.clone(), None)
         });
+        let kind = MessageKind::ParticipantLeft;
+        if !has_room(&opened.thread, kind) {
+            // Nobody is kept in a thread because it is too full to say so.
+            cx.put(&parties_key(&input.thread), &opened.parties)?;
+            return Ok(Empty {});
+        }
         let saying = Saying {
-            kind: MessageKind::ParticipantLeft,
+            kind,
             by: input.profile.clone(),
             text: None,
             about: vec![input.profile],

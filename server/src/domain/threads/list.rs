@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{BoxItem, Thread, box_prefix, place_of_box, thread_key};
-use super::view::{ThreadSummary, summary};
+use super::view::{ThreadSummary, bare_summary, summary};
 use super::{PAGE_DEFAULT, PAGE_MAX, ThreadId};
 use crate::domain::badge::{self, Badge};
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{RecordKey, Refusal};
-use crate::people::{ObjectId, ProfileId};
+use crate::people::{ObjectId, ProfileId, Roster, show};
 
 /// See the file.
 pub struct List;
@@ -66,7 +66,6 @@ impl Operation for List {
     }
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<Output, Refusal> {
-        cx.acting(&input.profile)?;
         let limit = input.limit.map_or(PAGE_DEFAULT, Limit::get).min(PAGE_MAX);
         window(
             cx,
@@ -85,12 +84,13 @@ const UNREAD_LOOK_MAX: usize = 500;
 
 /// A window of a profile's threads. One thread that cannot be shown in full never spoils the list: it stands there bare.
 pub(crate) async fn window(
-    cx: &Context<'_, '_>,
+    cx: &mut Context<'_, '_>,
     profile: &ProfileId,
     limit: usize,
     cursor: Option<&Cursor>,
     unread_only: bool,
 ) -> Result<Output, Refusal> {
+    let viewer = cx.viewer(profile)?;
     let prefix = box_prefix(profile);
     let after = cursor.map(|cursor| RecordKey::from(format!("{prefix}{}", cursor.as_str())));
     let look = if unread_only { UNREAD_LOOK_MAX } else { limit };
@@ -114,9 +114,10 @@ pub(crate) async fn window(
         };
         let id = ThreadId::new(profile.unit().clone(), number);
         if let Some(thread) = cx.get::<Thread>(&thread_key(&id)).await? {
-            output
-                .threads
-                .push(summary(cx.roster(), &thread, &item, last_ms, cx.is_fresh()));
+            let in_full = |roster: &Roster| summary(roster, &thread, &item, last_ms);
+            let bare = |_: &Roster| bare_summary(&thread, &item, last_ms);
+            let shown = show(cx, &viewer, &thread.thing(), in_full, bare).await?;
+            output.threads.extend(shown);
         }
     }
     let full = output.threads.len() == limit;

@@ -6,6 +6,8 @@
 //! head, boxes, badges, and one entry in the personal channels of all.
 
 mod add_participants;
+#[cfg(test)]
+mod bounds_tests;
 mod change;
 mod create;
 mod delivery;
@@ -24,9 +26,12 @@ mod set_sensitivity;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
+#[cfg(test)]
+mod ways_out_tests;
 mod withdraw;
 
 pub use add_participants::AddParticipants;
+pub(crate) use create::check_children;
 pub use create::{Create, Recipient};
 pub use edit::Edit;
 pub use get::Get;
@@ -57,6 +62,8 @@ object_id!(
 pub const RECIPIENTS_MAX: usize = 400;
 /// Most messages a thread holds. Marking a thread sensitive rewrites them all in one commit, which must stay small.
 pub const THREAD_MESSAGES_MAX: u32 = 1_000;
+/// Room beyond it for what must always be possible: that each of 400 leaves, and that the thread is marked.
+pub const THREAD_RESERVE: u32 = 500;
 /// Longest message in characters: some ten printed pages.
 pub const TEXT_LENGTH_MAX: usize = 20_000;
 /// Longest subject line in characters.

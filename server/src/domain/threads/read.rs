@@ -4,13 +4,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::delivery::{open, tell_own_devices};
-use super::record::{BoxItem, Message, box_key, message_key, messages_prefix};
-use super::{MessageId, THREAD_MESSAGES_MAX, ThreadId};
+use super::delivery::{messages_after, open, tell_own_devices};
+use super::record::{BoxItem, Message, box_key, message_key};
+use super::{MessageId, ThreadId};
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
-use crate::ledger::{RecordKey, Refusal};
+use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
 /// See the file.
@@ -54,13 +54,12 @@ impl Operation for Read {
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<Empty, Refusal> {
         let opened = open(cx, &input.thread, &input.profile).await?;
-        if opened.thread.sensitive && !cx.is_fresh() {
-            // What could not be seen cannot have been read: otherwise a phone would clear what nobody saw.
-            return Err(error::STEP_UP_REQUIRED.refuse(""));
-        }
+        // What could not be seen cannot have been read: otherwise a phone would clear what nobody saw.
+        let viewer = cx.viewer(&input.profile)?;
+        opened.thread.thing().demand_full(&viewer)?;
         let number = input.message.number();
         let known: Option<Message> = cx.get(&message_key(&input.thread, number)).await?;
-        if known.is_none() || opened.up_to.is_some_and(|up_to| number > up_to) {
+        if known.is_none() || number > opened.up_to() {
             return Err(error::NOT_FOUND.refuse(""));
         }
         let key = box_key(&input.profile, &input.thread, opened.box_ms);
@@ -70,7 +69,7 @@ impl Operation for Read {
         }
         let counted = item.counts();
         item.read_up_to = number;
-        item.unread = unread_after(cx, &input, opened.up_to).await?;
+        item.unread = unread_after(cx, &input, opened.up_to()).await?;
         cx.put(&key, &item)?;
         badge::adjust(cx, &input.profile, Area::Messages, counted, item.counts()).await?;
         tell_own_devices(cx, &input.profile, &input.thread, &item).await?;
@@ -79,23 +78,10 @@ impl Operation for Read {
 }
 
 /// Messages of others after the read position, counted anew; a thread holds few enough.
-async fn unread_after(
-    cx: &Context<'_, '_>,
-    input: &Input,
-    up_to: Option<u32>,
-) -> Result<u32, Refusal> {
-    let after: RecordKey = message_key(&input.thread, input.message.number());
-    let limit = THREAD_MESSAGES_MAX as usize;
-    let rest: Vec<(RecordKey, Message)> = cx
-        .scan(&messages_prefix(&input.thread), Some(&after), limit)
-        .await?;
-    let counts = |message: &&Message| {
-        message.counts_for(&input.profile) && up_to.is_none_or(|up_to| message.id.number() <= up_to)
-    };
-    let unread = rest
-        .iter()
-        .map(|(_, message)| message)
-        .filter(counts)
-        .count();
+async fn unread_after(cx: &Context<'_, '_>, input: &Input, up_to: u32) -> Result<u32, Refusal> {
+    let rest = messages_after(cx, &input.thread, input.message.number()).await?;
+    let counts =
+        |message: &&Message| message.counts_for(&input.profile) && message.id.number() <= up_to;
+    let unread = rest.iter().filter(counts).count();
     Ok(u32::try_from(unread).unwrap_or(u32::MAX))
 }

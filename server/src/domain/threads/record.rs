@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MessageId, ThreadId};
 use crate::ledger::RecordKey;
-use crate::people::{GroupId, InboxId, ObjectId, Present, ProfileId};
+use crate::people::{Audience, GroupId, InboxId, ObjectId, Present, ProfileId, Thing};
 
 /// Whom answers go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -94,6 +94,17 @@ pub(crate) struct Paused {
     pub(crate) up_to: u32,
     /// When that was said: their box lies under it.
     pub(crate) last_ms: u64,
+    /// When the loss was noticed, which is with the first message or change after it: words that became others since then
+    /// are not for them.
+    #[serde(default)]
+    pub(crate) since_ms: u64,
+}
+
+impl Paused {
+    /// Whether the words of a message are no longer those that were theirs.
+    pub(crate) fn misses(self, message: &Message) -> bool {
+        message.edited_ms.is_some_and(|at| at >= self.since_ms)
+    }
 }
 
 /// What a message of the log is.
@@ -115,6 +126,9 @@ pub enum MessageKind {
 pub(crate) struct Message {
     pub(crate) id: MessageId,
     pub(crate) thread: ThreadId,
+    /// The key of the thread's record: `people::Subject`.
+    #[serde(default)]
+    pub(crate) part_of: String,
     pub(crate) kind: MessageKind,
     pub(crate) by: ProfileId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +178,17 @@ impl BoxItem {
     /// Whether it counts in the badge.
     pub(crate) const fn counts(&self) -> bool {
         self.unread > 0 && !self.muted
+    }
+}
+
+impl Thread {
+    /// As `people` judges it, and whatever is said in it.
+    pub(crate) fn thing(&self) -> Thing {
+        Thing {
+            key: thread_key(&self.id),
+            audience: Audience::ALL,
+            sensitive: self.sensitive,
+        }
     }
 }
 

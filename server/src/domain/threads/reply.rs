@@ -4,12 +4,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::change::{again, own};
 use super::create::begin;
 use super::delivery::{Opened, Saying, open, say};
 use super::record::{
     MessageKind, Parties, Party, Replies, Thread, bundle_key, parties_key, thread_key,
 };
-use super::view::{MessageView, full};
+use super::view::MessageView;
 use super::{TEXT_LENGTH_MAX, ThreadId};
 use crate::domain::error;
 use crate::domain::text::Text;
@@ -56,6 +57,7 @@ impl Operation for Reply {
             &error::COMMUNICATION_BLOCKED,
             &error::OUTSIDE_MUNICIPALITY,
             &error::THREAD_FULL,
+            &error::NO_RECIPIENTS,
         ],
     };
     type Input = Input;
@@ -78,14 +80,25 @@ impl Operation for Reply {
         }
         let saying = Saying {
             kind: MessageKind::Message,
-            by: input.profile,
+            by: input.profile.clone(),
             text: Some(input.text.into_string()),
             about: Vec::new(),
         };
         let message = say(cx, &mut opened.thread, &mut opened.parties, saying).await?;
         Ok(Output {
+            message: own(cx, &opened.thread, &message, &input.profile)?,
             thread: opened.thread.id,
-            message: full(cx.roster(), &message),
+        })
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: Output,
+    ) -> Result<Output, Refusal> {
+        Ok(Output {
+            thread: first.thread,
+            message: again(cx, &input.profile, first.message).await?,
         })
     }
 }
@@ -111,7 +124,7 @@ async fn secondary(
         return Ok(Opened {
             thread,
             parties,
-            up_to: None,
+            paused: None,
             box_ms,
         });
     }
@@ -130,7 +143,7 @@ async fn secondary(
             parties,
             inboxes: Vec::new(),
         },
-        up_to: None,
+        paused: None,
         box_ms: 0,
     })
 }

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::change::{again, own};
 use super::delivery::{Saying, open, say};
 use super::record::{MessageKind, Replies};
-use super::view::{MessageView, full};
+use super::view::MessageView;
 use super::{TEXT_LENGTH_MAX, ThreadId};
 use crate::domain::error;
 use crate::domain::text::Text;
@@ -44,6 +45,7 @@ impl Operation for Send {
             &error::OUTSIDE_MUNICIPALITY,
             &error::REPLY_TO_SENDER,
             &error::THREAD_FULL,
+            &error::NO_RECIPIENTS,
         ],
     };
     type Input = Input;
@@ -66,11 +68,19 @@ impl Operation for Send {
         }
         let saying = Saying {
             kind: MessageKind::Message,
-            by: input.profile,
+            by: input.profile.clone(),
             text: Some(input.text.into_string()),
             about: Vec::new(),
         };
         let message = say(cx, &mut opened.thread, &mut opened.parties, saying).await?;
-        Ok(full(cx.roster(), &message))
+        own(cx, &opened.thread, &message, &input.profile)
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: MessageView,
+    ) -> Result<MessageView, Refusal> {
+        again(cx, &input.profile, first).await
     }
 }

@@ -4,16 +4,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::cover;
-use super::delivery::{Saying, open, say};
-use super::record::{BoxItem, Message, MessageKind, box_key, messages_prefix};
-use super::view::{ThreadSummary, summary};
-use super::{THREAD_MESSAGES_MAX, ThreadId};
+use super::ThreadId;
+use super::change::{cover, thread_again};
+use super::delivery::{Opened, Saying, append, has_room, messages_after, open, say};
+use super::record::{BoxItem, MessageKind, box_key, message_key, thread_key};
+use super::view::{ThreadSummary, bare_summary, summary};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
-use crate::ledger::{RecordKey, Refusal};
+use crate::ledger::Refusal;
 use crate::people::rights::Action;
-use crate::people::{ObjectId, ProfileId};
+use crate::people::{ObjectId, ProfileId, Roster, show};
 
 /// See the file.
 pub struct SetSensitivity;
@@ -42,7 +42,6 @@ impl Operation for SetSensitivity {
             &error::NOT_ALLOWED,
             &error::STEP_UP_REQUIRED,
             &error::VERSION_CHANGED,
-            &error::THREAD_FULL,
         ],
     };
     type Input = Input;
@@ -62,31 +61,54 @@ impl Operation for SetSensitivity {
         opened.may_write(cx, &input.profile)?;
         cx.expect_version(opened.thread.version)?;
         if opened.thread.sensitive != input.sensitive {
-            opened.thread.sensitive = input.sensitive;
-            let limit = THREAD_MESSAGES_MAX as usize;
-            let said: Vec<(RecordKey, Message)> = cx
-                .scan(&messages_prefix(&input.thread), None, limit)
-                .await?;
-            for (key, mut message) in said {
-                cover(cx, &opened.thread, &mut message);
-                cx.put(&key, &message)?;
-            }
-            let saying = Saying {
-                kind: MessageKind::SensitivityChanged,
-                by: input.profile.clone(),
-                text: None,
-                about: Vec::new(),
-            };
-            say(cx, &mut opened.thread, &mut opened.parties, saying).await?;
+            mark(cx, &mut opened, &input).await?;
         }
-        let key = box_key(&input.profile, &input.thread, opened.thread.last_ms);
+        let last_ms = opened.thread.last_ms;
+        let key = box_key(&input.profile, &input.thread, last_ms);
         let item: BoxItem = cx.get(&key).await?.unwrap_or_default();
-        Ok(summary(
-            cx.roster(),
-            &opened.thread,
-            &item,
-            opened.thread.last_ms,
-            cx.is_fresh(),
-        ))
+        let (viewer, thread) = (cx.viewer(&input.profile)?, &opened.thread);
+        let in_full = |roster: &Roster| summary(roster, thread, &item, last_ms);
+        let bare = |_: &Roster| bare_summary(thread, &item, last_ms);
+        let shown = show(cx, &viewer, &thread.thing(), in_full, bare).await?;
+        shown.ok_or_else(|| error::NOT_FOUND.refuse(""))
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: ThreadSummary,
+    ) -> Result<ThreadSummary, Refusal> {
+        thread_again(cx, &input.profile, first).await
+    }
+}
+
+/// Marks the thread and covers what was said. A thread that has no room even for the word of it is marked all the same:
+/// its newest message tells, as it now is.
+async fn mark(cx: &mut Context<'_, '_>, opened: &mut Opened, input: &Input) -> Result<(), Refusal> {
+    opened.thread.sensitive = input.sensitive;
+    let hearing = opened.hearing(cx)?;
+    let mut newest = None;
+    for mut message in messages_after(cx, &input.thread, 0).await? {
+        cover(cx, opened, &mut message);
+        let key = message_key(&input.thread, message.id.number());
+        cx.put(&key, &message)?;
+        newest = Some(message);
+    }
+    let kind = MessageKind::SensitivityChanged;
+    if has_room(&opened.thread, kind) {
+        let saying = Saying {
+            kind,
+            by: input.profile.clone(),
+            text: None,
+            about: Vec::new(),
+        };
+        say(cx, &mut opened.thread, &mut opened.parties, saying).await?;
+        return Ok(());
+    }
+    opened.thread.version += 1;
+    cx.put(&thread_key(&input.thread), &opened.thread)?;
+    match newest {
+        Some(newest) => append(cx, &opened.thread, &newest, hearing).await,
+        None => Ok(()),
     }
 }

@@ -19,6 +19,9 @@ pub struct ThreadSummary {
     /// Who started it; absent when a step-up is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<PersonRef>,
+    /// The children it is about; absent when a step-up is needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regarding: Vec<PersonRef>,
     /// Whom answers go to.
     pub replies: Replies,
     /// The thread this one answers; both are shown as one.
@@ -75,23 +78,34 @@ pub struct MessageView {
     pub version: u64,
 }
 
-/// The thread as a reader sees it, up to what last reached them at `last_ms`: in full, or a bare signal when it is sensitive and the session not stepped up.
+/// The thread in full, up to what last reached the reader at `last_ms`.
 pub(crate) fn summary(
     roster: &Roster,
     thread: &Thread,
     item: &BoxItem,
     last_ms: u64,
-    is_fresh: bool,
 ) -> ThreadSummary {
-    let hidden = thread.sensitive && !is_fresh;
+    let person = |profile| PersonRef::of(roster, profile);
+    ThreadSummary {
+        subject: Some(thread.subject.clone()),
+        creator: Some(person(&thread.creator)),
+        regarding: thread.regarding.iter().map(person).collect(),
+        step_up_required: false,
+        ..bare_summary(thread, item, last_ms)
+    }
+}
+
+/// The thread as a bare signal: that there is one and how much waits in it, and nothing of what or whose.
+pub(crate) fn bare_summary(thread: &Thread, item: &BoxItem, last_ms: u64) -> ThreadSummary {
     ThreadSummary {
         id: thread.id.clone(),
-        subject: (!hidden).then(|| thread.subject.clone()),
-        creator: (!hidden).then(|| PersonRef::of(roster, &thread.creator)),
+        subject: None,
+        creator: None,
+        regarding: Vec::new(),
         replies: thread.replies,
         bundle: thread.bundle.clone(),
         sensitive: thread.sensitive,
-        step_up_required: hidden,
+        step_up_required: true,
         last: MessageId::new(thread.id.unit().clone(), item.last),
         last_ms,
         unread: item.unread,
@@ -125,6 +139,14 @@ pub(crate) fn full(roster: &Roster, message: &Message) -> MessageView {
     }
 }
 
+/// The message for somebody who had lost access before its words became others.
+pub(crate) fn withheld(roster: &Roster, message: &Message) -> MessageView {
+    MessageView {
+        text: None,
+        ..full(roster, message)
+    }
+}
+
 /// The message as a bare signal: that there is one, and nothing of what or whose.
 pub(crate) fn bare(message: &Message) -> MessageView {
     MessageView {
@@ -143,11 +165,11 @@ pub(crate) fn bare(message: &Message) -> MessageView {
 }
 
 /// The payload of an entry that speaks of a message. Clients put it in place by the message's id, whether new or changed.
-pub(crate) fn full_payload(roster: &Roster, thread: &Thread, message: &Message) -> Value {
+pub(crate) fn full_payload(thread: &Thread, message: &MessageView) -> Value {
     json!({
         "type": "message",
         "thread": { "id": thread.id, "subject": thread.subject, "sensitive": thread.sensitive },
-        "message": full(roster, message),
+        "message": message,
     })
 }
 

@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{change, open_message};
-use super::view::{MessageView, full};
+use super::change::{again, change, open_message, shown};
+use super::view::MessageView;
 use super::{MessageId, ThreadId};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
@@ -58,7 +58,7 @@ impl Operation for Withdraw {
     }
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<MessageView, Refusal> {
-        let (opened, mut message) =
+        let (mut opened, mut message) =
             open_message(cx, &input.thread, input.message.number(), &input.profile).await?;
         if message.by != input.profile {
             cx.permit(&input.profile, Action::Moderate)?;
@@ -69,7 +69,15 @@ impl Operation for Withdraw {
         }
         message.withdrawn_ms = Some(cx.now_ms());
         message.text = None;
-        change(cx, &opened, &mut message)?;
-        Ok(full(cx.roster(), &message))
+        change(cx, &mut opened, &mut message).await?;
+        shown(cx, &opened, &message, &input.profile).await
+    }
+
+    async fn again(
+        cx: &mut Context<'_, '_>,
+        input: Input,
+        first: MessageView,
+    ) -> Result<MessageView, Refusal> {
+        again(cx, &input.profile, first).await
     }
 }

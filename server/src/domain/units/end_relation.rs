@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::local;
+use super::{last_day, local};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
@@ -50,8 +50,10 @@ impl Operation for EndRelation {
         cx.permit(&input.profile, Action::ManageRelations)?;
         let found = cx.roster().relation(&input.adult, &input.child).cloned();
         let mut relation = found.ok_or_else(|| error::NOT_FOUND.refuse(""))?;
-        // The last day was yesterday: a relation still holds on its last day, and this one shall not hold any more today.
-        relation.until = Some(cx.today().yesterday().unwrap_or(cx.today()));
+        // It opens nothing from today on. An end that lay before stays, and so does that it began.
+        let today = cx.today();
+        relation.ended = Some(relation.ended.map_or(today, |ended| ended.min(today)));
+        relation.until = last_day(relation.from, relation.until, today);
         relation.local = Some(local(cx, input.profile));
         stage(cx, PeopleRecord::Relation(relation)).await?;
         Ok(Empty {})

@@ -21,6 +21,8 @@ pub use remove_member::RemoveMember;
 pub use set_inbox::SetInbox;
 pub use unblock::Unblock;
 
+use jiff::civil::Date;
+
 use crate::domain::{Context, error};
 use crate::ledger::Refusal;
 use crate::people::record::Local;
@@ -46,4 +48,10 @@ fn may_manage(cx: &Context<'_, '_>, profile: &ProfileId, group: &GroupId) -> Res
         return Err(error::NOT_ALLOWED.refuse("the profile manages its own groups only"));
     }
     Ok(())
+}
+
+/// The last day of what is ended today: an earlier one stays, and none lies before the first.
+fn last_day(from: Option<Date>, until: Option<Date>, today: Date) -> Option<Date> {
+    let last = until.map_or(today, |until| until.min(today));
+    Some(from.map_or(last, |from| from.max(last)))
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{local, may_manage};
+use super::{last_day, local, may_manage};
 use crate::domain::error;
 use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
@@ -54,7 +54,7 @@ impl Operation for RemoveMember {
         let found = cx.roster().membership(&input.group, &input.member).cloned();
         let mut membership = found.ok_or_else(|| error::NOT_FOUND.refuse(""))?;
         membership.kind = MembershipKind::Removed;
-        membership.until = Some(cx.today());
+        membership.until = last_day(membership.from, membership.until, cx.today());
         membership.local = Some(local(cx, input.profile));
         stage(cx, PeopleRecord::Membership(membership)).await?;
         Ok(Empty {})

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use jiff::civil::{Date, date};
 use serde_json::json;
 
-use crate::domain::testing::{SCHOOL, World, class, g, ledger, p};
+use crate::domain::testing::{SCHOOL, World, class, g, ledger, p, relation};
 use crate::ledger::testing::run_local;
 use crate::ledger::{Actor, LedgerId};
 use crate::people::import::{self, Override};
-use crate::people::{Roster, UserKind};
+use crate::people::record::{Membership, PeopleRecord, Relation};
+use crate::people::{MembershipKind, Roster, UserKind};
 
 fn to_group(group: u32) -> serde_json::Value {
     json!({ "profile": p(1), "subject": "E", "text": "O", "recipients": [{ "group": g(group) }] })
@@ -302,4 +303,107 @@ async fn import(world: &World, file: &str) -> Vec<String> {
     let done = import::apply(ledgers, plan, Actor::default(), |_| {}).await;
     done.expect("nobody else changes anything");
     kept
+}
+
+#[test]
+fn an_end_that_was_set_is_not_moved_by_ending_it_again() {
+    run_local(async {
+        let mut world = World::new().await;
+        // The school's clock stands at 15 January 2027.
+        let date = |day: i8| Some(jiff::civil::date(2027, 1, day));
+        let ended = Relation {
+            from: date(1),
+            until: date(10),
+            ..relation(41, 11)
+        };
+        let ahead = Relation {
+            from: date(20),
+            ..relation(42, 11)
+        };
+        let begun = Relation {
+            from: date(15),
+            ..relation(43, 12)
+        };
+        let membership = |number: u32, from: i8, until: Option<jiff::civil::Date>| {
+            PeopleRecord::Membership(Membership {
+                group: g(1),
+                profile: p(number),
+                kind: MembershipKind::Member,
+                from: date(from),
+                until,
+                local: None,
+            })
+        };
+        let records = vec![
+            PeopleRecord::Relation(ended),
+            PeopleRecord::Relation(ahead),
+            PeopleRecord::Relation(begun),
+            membership(90, 1, date(10)),
+            membership(91, 20, None),
+        ];
+        world.change(SCHOOL, records).await;
+        for (adult, child) in [(41, 11), (42, 11), (43, 12)] {
+            let end = json!({ "profile": p(4), "adult": p(adult), "child": p(child) });
+            world.ok(4, "relation.end", end).await;
+        }
+        for member in [90, 91] {
+            let remove = json!({ "profile": p(4), "group": g(1), "member": p(member) });
+            world.ok(4, "group.remove_member", remove).await;
+        }
+        world
+            .until(move |roster| {
+                let relations = [(41, 11), (42, 11), (43, 12)];
+                let relations = relations.map(|(adult, child)| {
+                    roster.relation(&p(adult), &p(child)).expect("it is there")
+                });
+                let days = (1..=31).map(|day| jiff::civil::date(2027, 1, day));
+                let open = |it: &Relation| days.clone().filter(|day| it.opens(*day)).count();
+                assert_eq!(relations[0].until, date(10), "the earlier end stays");
+                // The trail says that it held until the day it was ended, and it opens nothing from that day on.
+                assert_eq!(open(relations[0]), 10);
+                assert_eq!(open(relations[1]), 0, "what had not begun never begins");
+                assert_eq!(open(relations[2]), 0, "and what began today ends today");
+                let members = [90, 91].map(|it| roster.membership(&g(1), &p(it)).expect("a trail"));
+                assert_eq!(members[0].until, date(10));
+                assert!(days.clone().all(|day| !members[1].sees(day)));
+                let spans = relations.map(|it| (it.from, it.until));
+                let spans = spans
+                    .into_iter()
+                    .chain(members.map(|it| (it.from, it.until)));
+                for (from, until) in spans {
+                    assert!(from <= until, "{from:?} to {until:?}");
+                }
+                true
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_new_name_is_not_told_to_the_whole_unit() {
+    run_local(async {
+        let mut world = World::new().await;
+        let mut records = crate::domain::testing::person(41, UserKind::Guardian);
+        let PeopleRecord::Person(person) = &mut records[0] else {
+            panic!("the person comes first");
+        };
+        (person.protected, person.alias) = (true, Some("Forælder".to_owned()));
+        let mut open = person.clone();
+        open.protected = false;
+        for record in [person.clone(), open] {
+            world.forget();
+            world
+                .change(SCHOOL, vec![PeopleRecord::Person(record)])
+                .await;
+            let heard = world.heard(92).await;
+            assert_eq!(heard.len(), 1, "open screens are told");
+            assert_eq!(heard[0]["type"], "person.renamed");
+            assert_eq!(heard[0]["profiles"], json!([p(41)]));
+            let said = heard[0].to_string();
+            assert!(
+                !said.contains("Navn 41") && !said.contains("Forælder"),
+                "{said}"
+            );
+        }
+    });
 }

@@ -4,6 +4,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH}
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use crate::domain::{NoRetryKey, RetryKey};
 use crate::http::problem::{BAD_HEADER, NOT_ACCEPTABLE, Problem, UNSUPPORTED_MEDIA_TYPE};
 
 /// The caller's key against doing something twice.
@@ -11,9 +12,6 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 
 /// Says that it had been done before under the same key.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-/// Longest idempotency key in characters; keys are random ids, 36 characters as a rule.
-pub(crate) const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 128;
 
 /// The bearer token, if one was sent.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -30,20 +28,11 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    let bad = || {
-        let limit = IDEMPOTENCY_KEY_LENGTH_MAX;
-        let detail = format!("Idempotency-Key must be 1 to {limit} visible ASCII characters");
-        Problem::of(&BAD_HEADER).with_detail(detail)
-    };
-    let key = value.to_str().map_err(|_| bad())?;
+    let bad = |fault: NoRetryKey| Problem::of(&BAD_HEADER).with_detail(fault.to_string());
+    let key = value.to_str().map_err(|_| bad(NoRetryKey))?;
     let unquoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
-    let key = unquoted.unwrap_or(key);
-    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
-    if visible && (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) {
-        Ok(Some(key.to_owned()))
-    } else {
-        Err(bad())
-    }
+    let key = RetryKey::parse(unquoted.unwrap_or(key)).map_err(bad)?;
+    Ok(Some(key.as_str().to_owned()))
 }
 
 /// The version that `If-Match` names: a number in quotes, what follows a `-` in it aside. `*`, like

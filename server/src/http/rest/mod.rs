@@ -26,7 +26,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method as HttpMethod, StatusCode};
 
 pub(super) use door::Door;
-pub(super) use headers::{EXPOSED, IDEMPOTENCY_KEY_LENGTH_MAX};
+pub(super) use headers::EXPOSED;
 pub use headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED};
 
 use super::Edge;

@@ -58,6 +58,7 @@ impl Reading {
                 kind: line.kind,
                 custody: line.custody,
                 access: line.access,
+                ended: None,
                 from: line.from,
                 until: line.until,
                 local: None,

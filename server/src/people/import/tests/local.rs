@@ -24,6 +24,7 @@ fn ended_relation() -> PeopleRecord {
         access: false,
         from: None,
         until: Some(TODAY.yesterday().expect("there is one")),
+        ended: None,
         local: local(),
     })
 }
