@@ -94,6 +94,14 @@ impl Assurance {
         }
     }
 
+    /// Whether a newer login raises the session: it is stepped up, and later than the present one. One that is as old
+    /// counts when it is stronger: it was the same sign-in.
+    #[must_use]
+    pub fn is_raised_by(self, newer: Self, now_ms: u64) -> bool {
+        let is_newer = (newer.authenticated_ms, newer.level) > (self.authenticated_ms, self.level);
+        is_newer && newer.is_fresh(now_ms)
+    }
+
     /// Whether the session is stepped up now.
     #[must_use]
     pub const fn is_fresh(self, now_ms: u64) -> bool {

@@ -15,8 +15,11 @@ const PARTS: usize = 64;
 
 /// Open connections by user, over all shards. Empty where there is no limit.
 pub(super) struct Users {
-    parts: Box<[Mutex<HashMap<Box<str>, u32>>]>,
+    parts: Box<[Mutex<Counts>]>,
 }
+
+/// How many connections each user of one part has.
+type Counts = HashMap<Box<str>, u32>;
 
 /// One user's right to one connection. Dropping it gives it back.
 pub(super) struct Place {

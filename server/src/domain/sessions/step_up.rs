@@ -40,10 +40,7 @@ impl StepUp {
     /// # Errors
     /// `step_up_refused` when it shows nothing in full, or is no newer than what the session has.
     pub fn raise(present: Assurance, newer: Assurance, now_ms: u64) -> Result<Bytes, Refusal> {
-        // A login that is as old as the session's own counts when it is stronger: it was the same sign-in.
-        let is_newer = newer.authenticated_ms > present.authenticated_ms
-            || (newer.authenticated_ms == present.authenticated_ms && newer.level > present.level);
-        if !is_newer || !newer.is_fresh(now_ms) {
+        if !present.is_raised_by(newer, now_ms) {
             return Err(error::STEP_UP_REFUSED.refuse(""));
         }
         encode(&Output {

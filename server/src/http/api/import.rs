@@ -68,11 +68,10 @@ impl Asked {
         for (name, value) in pairs {
             match name.as_str() {
                 "plan" => {
-                    asked.plan = Some(
-                        value
-                            .parse()
-                            .map_err(|_| bad("`plan` is no digest of a plan"))?,
-                    )
+                    let digest = value
+                        .parse()
+                        .map_err(|_| bad("`plan` is no digest of a plan"))?;
+                    asked.plan = Some(digest);
                 }
                 "allow_mass_end" => {
                     asked.allow_mass_end = value

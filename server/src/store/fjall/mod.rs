@@ -15,7 +15,7 @@
 mod damage;
 mod files;
 #[cfg(test)]
-mod full_disk;
+mod full_disk_tests;
 #[cfg(test)]
 mod group_tests;
 mod keys;
