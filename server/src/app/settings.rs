@@ -259,15 +259,18 @@ fn verifier(
     Ok(Arc::new(verifier))
 }
 
+/// How a key's text is read.
+type Material<'a> = &'a dyn Fn(&str) -> KeyMaterial;
+
 /// The keys that stand in the configuration itself.
 fn keys(tokens: &Tokens<'_>) -> Result<Vec<VerificationKey>> {
     let hmac = |text: &str| KeyMaterial::Hmac(text.into());
     let rsa = |text: &str| KeyMaterial::RsaPem(text.to_owned());
     let ecdsa = |text: &str| KeyMaterial::EcPem(text.to_owned());
     let ed25519 = |text: &str| KeyMaterial::EdPem(text.to_owned());
-    let kinds: [&dyn Fn(&str) -> KeyMaterial; 3] = [&rsa, &ecdsa, &ed25519];
+    let kinds: [Material<'_>; 3] = [&rsa, &ecdsa, &ed25519];
     let [secret, previous_secret] = tokens.hmac;
-    let given: [(&str, &config::Secret, &[&dyn Fn(&str) -> KeyMaterial], _); 6] = [
+    let given: [(&str, &config::Secret, &[Material<'_>], _); 6] = [
         ("hmac_secret_key", secret, &[&hmac], None),
         (
             "hmac_previous_secret_key",

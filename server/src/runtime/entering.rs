@@ -219,7 +219,7 @@ impl Shard {
                 return match answer.downcast::<Option<Tops>>() {
                     Ok(tops) => tops.iter().for_each(|tops| self.compare_positions(tops)),
                     Err(_) => {
-                        tracing::error!("a ledger's answer is of no kind this shard asks for")
+                        tracing::error!("a ledger's answer is of no kind this shard asks for");
                     }
                 };
             }

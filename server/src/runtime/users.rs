@@ -15,8 +15,11 @@ const PARTS: usize = 64;
 
 /// Open connections by user, over all shards. Empty where there is no limit.
 pub(super) struct Users {
-    parts: Box<[Mutex<HashMap<Box<str>, u32>>]>,
+    parts: Box<[Mutex<Counts>]>,
 }
+
+/// Connections by user.
+type Counts = HashMap<Box<str>, u32>;
 
 /// One user's right to one connection. Dropping it gives it back.
 pub(super) struct Place {
@@ -46,7 +49,7 @@ impl Users {
         })
     }
 
-    fn with<T>(&self, user: &str, act: impl FnOnce(&mut HashMap<Box<str>, u32>) -> T) -> T {
+    fn with<T>(&self, user: &str, act: impl FnOnce(&mut Counts) -> T) -> T {
         let part = crc32c::crc32c(user.as_bytes()) as usize % PARTS;
         let mut open = self.parts[part]
             .lock()
