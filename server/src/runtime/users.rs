@@ -1,4 +1,4 @@
-//! How many connections each user has on this node, where that is limited.
+//! Whose connections they are: how many each user has on this node, where that is limited, and who may not go on.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use klokke_protocol::DisconnectCode;
 
+use super::mailbox::Judgement;
 use super::shard::Shard;
 use crate::hub::ConnKey;
 use crate::session::Event;
@@ -98,5 +99,21 @@ impl Shard {
             );
         }
         is_free
+    }
+
+    /// Closes who may not go on.
+    pub(super) fn judge(self: &Rc<Self>, judgement: &Judgement) {
+        let condemned: Vec<_> = {
+            let core = self.core.borrow();
+            let connections = &core.connections;
+            let judged = connections.keys().filter_map(|key| {
+                let code = judgement(connections.find(key)?.session.identity())?;
+                Some((key, code))
+            });
+            judged.collect()
+        };
+        for (key, code) in condemned {
+            self.happen(key, Event::Disconnect(code.into()));
+        }
     }
 }
