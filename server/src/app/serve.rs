@@ -278,13 +278,7 @@ async fn keep_revocations(file: PathBuf, revocations: Arc<Revocations>, control:
         match tokio::fs::read_to_string(&file).await {
             Ok(text) if text != known => {
                 match revocations.load(&text, SystemClock.now_ms()) {
-                    Ok(count) => {
-                        tracing::info!(count, "revocations loaded");
-                        let revocations = Arc::clone(&revocations);
-                        control
-                            .judge(Arc::new(move |who| judged(&revocations, who)))
-                            .await;
-                    }
+                    Ok(count) => tracing::info!(count, "revocations loaded"),
                     Err(error) => {
                         tracing::error!(%error, "revocations are not as written in the file");
                     }
@@ -293,6 +287,12 @@ async fn keep_revocations(file: PathBuf, revocations: Arc<Revocations>, control:
             }
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "cannot read the file of revocations"),
+        }
+        if !known.is_empty() {
+            // Each time, for a token may have been found good just before the list was read.
+            let revocations = Arc::clone(&revocations);
+            let judgement = move |who: &Identity| judged(&revocations, who);
+            control.judge(Arc::new(judgement)).await;
         }
     }
 }

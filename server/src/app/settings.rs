@@ -259,8 +259,8 @@ fn verifier(
     Ok(Arc::new(verifier))
 }
 
-/// One way to read a key's text.
-type Reading<'a> = &'a dyn Fn(&str) -> KeyMaterial;
+/// How a key's text is read.
+type Material<'a> = &'a dyn Fn(&str) -> KeyMaterial;
 
 /// The keys that stand in the configuration itself.
 fn keys(tokens: &Tokens<'_>) -> Result<Vec<VerificationKey>> {
@@ -268,9 +268,9 @@ fn keys(tokens: &Tokens<'_>) -> Result<Vec<VerificationKey>> {
     let rsa = |text: &str| KeyMaterial::RsaPem(text.to_owned());
     let ecdsa = |text: &str| KeyMaterial::EcPem(text.to_owned());
     let ed25519 = |text: &str| KeyMaterial::EdPem(text.to_owned());
-    let kinds: [Reading<'_>; 3] = [&rsa, &ecdsa, &ed25519];
+    let kinds: [Material<'_>; 3] = [&rsa, &ecdsa, &ed25519];
     let [secret, previous_secret] = tokens.hmac;
-    let given: [(&str, &config::Secret, &[Reading<'_>], _); 6] = [
+    let given: [(&str, &config::Secret, &[Material<'_>], _); 6] = [
         ("hmac_secret_key", secret, &[&hmac], None),
         (
             "hmac_previous_secret_key",

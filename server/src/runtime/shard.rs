@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 
 use super::Services;
 use super::connections::{Connection, Connections};
-use super::mailbox::{Inbound, Judgement, ShardInput, Shards};
+use super::mailbox::{Inbound, ShardInput, Shards};
 use super::positions::{self, Positions};
 use super::tally::Tally;
 use super::wheel::Wheel;
@@ -363,22 +363,6 @@ impl Shard {
             let answer = question.await;
             then(&shard, answer);
         });
-    }
-
-    /// Closes who may not go on.
-    fn judge(self: &Rc<Self>, judgement: &Judgement) {
-        let condemned: Vec<_> = {
-            let core = self.core.borrow();
-            let connections = &core.connections;
-            let judged = connections.keys().filter_map(|key| {
-                let code = judgement(connections.find(key)?.session.identity())?;
-                Some((key, code))
-            });
-            judged.collect()
-        };
-        for (key, code) in condemned {
-            self.happen(key, Event::Disconnect(code.into()));
-        }
     }
 
     fn receive_emulated(self: &Rc<Self>, secret: &str, frame: Bytes) {

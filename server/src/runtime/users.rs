@@ -1,4 +1,4 @@
-//! How many connections each user has on this node, where that is limited.
+//! Whose connections they are: how many each user has on this node, where that is limited, and who may not go on.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use klokke_protocol::DisconnectCode;
 
+use super::mailbox::Judgement;
 use super::shard::Shard;
 use crate::hub::ConnKey;
 use crate::session::Event;
@@ -18,7 +19,7 @@ pub(super) struct Users {
     parts: Box<[Mutex<Counts>]>,
 }
 
-/// How many connections each user of one part has.
+/// Connections by user.
 type Counts = HashMap<Box<str>, u32>;
 
 /// One user's right to one connection. Dropping it gives it back.
@@ -49,7 +50,7 @@ impl Users {
         })
     }
 
-    fn with<T>(&self, user: &str, act: impl FnOnce(&mut HashMap<Box<str>, u32>) -> T) -> T {
+    fn with<T>(&self, user: &str, act: impl FnOnce(&mut Counts) -> T) -> T {
         let part = crc32c::crc32c(user.as_bytes()) as usize % PARTS;
         let mut open = self.parts[part]
             .lock()
@@ -98,5 +99,21 @@ impl Shard {
             );
         }
         is_free
+    }
+
+    /// Closes who may not go on.
+    pub(super) fn judge(self: &Rc<Self>, judgement: &Judgement) {
+        let condemned: Vec<_> = {
+            let core = self.core.borrow();
+            let connections = &core.connections;
+            let judged = connections.keys().filter_map(|key| {
+                let code = judgement(connections.find(key)?.session.identity())?;
+                Some((key, code))
+            });
+            judged.collect()
+        };
+        for (key, code) in condemned {
+            self.happen(key, Event::Disconnect(code.into()));
+        }
     }
 }
