@@ -164,7 +164,7 @@ impl Scale {
             deliveries_saturated: 900_000,
             saturated_for: Duration::from_secs(4),
             connects: 18_000,
-            connects_tls: 6_000,
+            connects_tls: 18_000,
             latency_for: Duration::from_secs(10),
             commits_for: Duration::from_secs(10),
         }

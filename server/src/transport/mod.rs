@@ -10,6 +10,7 @@
 
 pub mod admission;
 mod body;
+mod boundary;
 mod emulation;
 mod handshake;
 mod host;

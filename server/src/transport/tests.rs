@@ -54,6 +54,17 @@ impl Echo {
             .await
     }
 
+    /// What waits in the first link, which is an emulated one's.
+    fn take_queued(&self) -> Option<Bytes> {
+        let links = self.links.borrow();
+        let link = links.first()?.as_ref()?;
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match link.poll_take(&mut cx) {
+            std::task::Poll::Ready(bytes) => bytes,
+            std::task::Poll::Pending => None,
+        }
+    }
+
     async fn cause_of(&self, slot: u32) -> Cause {
         self.until(|echo| {
             let closed = echo.closed.borrow();
@@ -321,6 +332,61 @@ fn many_frames_in_one_packet_and_one_frame_in_many() {
         }
         let message = socket.next().await.unwrap().unwrap();
         assert_eq!(message, Message::text("slow"));
+    });
+}
+
+#[test]
+fn what_comes_behind_the_request_is_heard() {
+    on_shard(async {
+        let server = Server::start(small());
+        let mut socket = server.tcp().await;
+        let mut packet = b"GET /connection/websocket HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n\
+            connection: upgrade\r\nsec-websocket-version: 13\r\n\
+            sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            .to_vec();
+        packet.extend(client_frame(0x81, b"early"));
+        socket.write_all(&packet).await.unwrap();
+        read_until(&mut socket, "early").await;
+    });
+}
+
+#[test]
+fn between_messages_no_reader_is_kept() {
+    on_shard(async {
+        let echo = Rc::new(Echo::default());
+        let link = Rc::new(Link::to_body(1 << 20));
+        let opening = Opening {
+            door: Door::WebSocket,
+            codec: klokke_protocol::Codec::Json,
+            peer: [127, 0, 0, 1].into(),
+            native_ping: false,
+            headers: http::HeaderMap::new(),
+        };
+        let id = echo.open(&opening, &link).unwrap();
+        let permit = Admission::new(Limits::default())
+            .admit([127, 0, 0, 1].into(), std::time::Instant::now())
+            .unwrap();
+        let mut task = websocket::WebSocket::new(Rc::clone(&echo), link, id, b"", permit, 65_536);
+        assert!(size_of_val(&task) <= 128, "{}", size_of_val(&task));
+        assert!(!task.holds_a_reader());
+        let large = client_frame(0x81, &vec![b'x'; 60_000]);
+        let (one, other) = large.split_at(30_000);
+        let steps: [(&str, Vec<u8>, bool); 6] = [
+            ("half a message", one.to_vec(), true),
+            ("the other half", other.to_vec(), false),
+            ("a ping", client_frame(0x89, b"x"), false),
+            ("a first fragment", client_frame(0x01, b"ab"), true),
+            ("a ping in between", client_frame(0x89, b"x"), true),
+            ("the last fragment", client_frame(0x80, b"cd"), false),
+        ];
+        for (name, bytes, held) in steps {
+            assert_eq!(task.digest(&bytes), None, "{name}");
+            assert_eq!(task.holds_a_reader(), held, "{name}");
+        }
+        let said = std::iter::from_fn(|| echo.take_queued());
+        let lengths: Vec<usize> = said.map(|bytes| bytes.len()).collect();
+        // Two echoes with their headers, and a pong after each ping.
+        assert_eq!(lengths, [60_004, 3, 3, 6]);
     });
 }
 
@@ -708,7 +774,7 @@ async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
         let count = socket.read_buf(&mut seen).await.unwrap();
         assert!(count > 0, "ended before {wanted}");
     }
-    String::from_utf8(seen).unwrap()
+    String::from_utf8_lossy(&seen).into_owned()
 }
 
 struct Tls {

@@ -1,7 +1,8 @@
 //! One WebSocket: frames in through tungstenite, frames out through the [`Link`], one small task.
 //!
-//! An idle WebSocket holds its socket, this task and tungstenite's empty buffers; bytes are read
-//! into a scratch buffer of the thread, so nothing waits for a client that says nothing.
+//! An idle WebSocket holds its socket and this task; bytes are read into a scratch buffer of the
+//! thread, and tungstenite is there only while a message is half read, so nothing waits for a
+//! client that says nothing.
 //! Frames from the server are not masked, so they are built once and shared; tungstenite only
 //! reads, answers pings and does its half of the closing handshake.
 
@@ -19,6 +20,7 @@ use tungstenite::error::{CapacityError, Error as WebSocketError};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::admission::Permit;
+use super::boundary::Boundary;
 use super::host::{Cause, Host};
 use super::link::{Last, Link};
 use super::socket::Socket;
@@ -30,7 +32,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 const SCRATCH_BYTES: usize = 16 * 1024;
 /// Reads in one turn of a connection that sends without pause.
 const READS_PER_TURN: usize = 2;
-/// tungstenite's own read buffer. It is kept per connection, so as small as it works with.
+/// Step by which tungstenite's own read buffer is filled, on top of the frame's length.
 const READ_BUFFER_BYTES: usize = 128;
 
 const CLOSE_PROTOCOL: u16 = 1002;
@@ -126,7 +128,7 @@ enum Awaited {
 
 /// What reading came upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Event {
+pub(super) enum Event {
     /// The closing handshake is complete.
     Handshake,
     /// The client sends no more.
@@ -142,7 +144,10 @@ pub(super) struct WebSocket<H: Host> {
     link: Rc<Link>,
     host: Rc<H>,
     stage: Stage,
-    context: WebSocketContext,
+    /// `None` between messages. It keeps a buffer as large as the largest message that came.
+    context: Option<Box<WebSocketContext>>,
+    boundary: Boundary,
+    message_max_bytes: usize,
     /// Held until the socket is gone.
     _permit: Permit,
 }
@@ -167,32 +172,47 @@ impl<H: Host> WebSocket<H> {
         permit: Permit,
         frame_max_bytes: usize,
     ) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(frame_max_bytes))
-            .max_frame_size(Some(frame_max_bytes));
-        let context =
-            WebSocketContext::from_partially_read(early.to_vec(), Role::Server, Some(config));
-        Self {
+        let mut new = Self {
             link,
             host,
             stage: Stage::Open(id),
-            context,
+            context: None,
+            boundary: Boundary::default(),
+            message_max_bytes: frame_max_bytes,
             _permit: permit,
+        };
+        // Now: no readiness of the socket will tell of them.
+        if !early.is_empty()
+            && let Some(event) = new.digest(early)
+        {
+            // Bytes alone neither end nor break a socket, so it is not over yet.
+            let _ = new.react(event);
         }
+        new
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds_a_reader(&self) -> bool {
+        self.context.is_some()
     }
 
     /// Feeds bytes to tungstenite and hands on what they complete.
-    fn digest(&mut self, bytes: &[u8]) -> Option<Event> {
+    pub(super) fn digest(&mut self, bytes: &[u8]) -> Option<Event> {
+        self.boundary.advance(bytes);
         let link = Rc::clone(&self.link);
         let mut wire = Wire { bytes, link: &link };
-        loop {
-            match self.context.read(&mut wire) {
+        let context = self.context.take();
+        let mut context = context.unwrap_or_else(|| Box::new(reader(self.message_max_bytes)));
+        let event = loop {
+            match context.read(&mut wire) {
                 Ok(message) => self.accept(message),
-                Err(error) => return event_of(&error),
+                Err(error) => break event_of(&error),
             }
+        };
+        if event.is_some() || !self.boundary.is_between_messages() {
+            self.context = Some(context);
         }
+        event
     }
 
     fn accept(&self, message: Message) {
@@ -354,6 +374,16 @@ impl<H: Host> Future for WebSocket<H> {
         }
         step
     }
+}
+
+/// A reader that stands between two messages.
+fn reader(message_max_bytes: usize) -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(message_max_bytes))
+        .max_frame_size(Some(message_max_bytes));
+    WebSocketContext::new(Role::Server, Some(config))
 }
 
 fn event_of(error: &WebSocketError) -> Option<Event> {
