@@ -321,7 +321,7 @@ fn an_outbox_item_has_its_effect_exactly_once() {
 fn an_outbox_item_that_vanished_is_found() {
     run_local(async {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let mut chain = crate::store::conformance::Chain::new("G1");
+        let mut chain = crate::store::chain::Chain::new("G1");
         let to = LedgerId::parse("G2").expect("ok");
         let item = OutboxItem {
             to,
@@ -354,7 +354,7 @@ fn a_waiting_outbox_is_resumed_after_a_restart() {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let from = LedgerId::parse("G1").expect("ok");
         // Written by a server that stopped before it delivered: no actor ever saw it.
-        let mut chain = crate::store::conformance::Chain::new("G1");
+        let mut chain = crate::store::chain::Chain::new("G1");
         let batch = chain.batch(|_, commit| {
             let to = LedgerId::parse("G2").expect("ok");
             let say = |text: &'static str, operation: &str| OutboxItem {

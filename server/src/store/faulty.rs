@@ -60,7 +60,7 @@ impl FaultyStore {
         commit.entries = Vec::new();
         commit.outbox = Vec::new();
         commit.operation = "rival".into();
-        commit.records = vec![conformance::put("rival", "was here", &[], &[])];
+        commit.records = vec![chain::put("rival", "was here", &[], &[])];
         let commits = vec![SealedCommit::seal(commit)];
         let rival = Batch {
             ledger: batch.ledger.clone(),

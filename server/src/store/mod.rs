@@ -31,6 +31,8 @@ use crate::ledger::{
 };
 
 #[cfg(test)]
+pub mod chain;
+#[cfg(test)]
 pub mod conformance;
 #[cfg(test)]
 pub mod faulty;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::{FjallStore, Options};
 use crate::ledger::{Content, Entry};
-use crate::store::conformance::Chain;
+use crate::store::chain::Chain;
 use crate::store::{CommitError, Store, StoreError};
 
 /// A mounted tmpfs; unmounted when dropped.

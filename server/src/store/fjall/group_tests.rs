@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{FjallStore, Options};
-use crate::store::conformance::Chain;
+use crate::store::chain::Chain;
 use crate::store::{OutboxEnd, OutboxKey, Store};
 
 /// Writers at once, and commits of each.

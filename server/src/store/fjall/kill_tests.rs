@@ -12,7 +12,7 @@ use rand::Rng as _;
 
 use super::{FjallStore, Options};
 use crate::store::Store;
-use crate::store::conformance::Chain;
+use crate::store::chain::Chain;
 
 /// Names the folder to the process that will be killed.
 const FOLDER: &str = "KLOKKE_KILLED_STORE";

@@ -18,9 +18,10 @@ use fjall::Database;
 use futures_util::FutureExt;
 use hashbrown::HashMap;
 
+use super::fault::{at, plain};
 use super::files::{Files, KEYSPACES};
 use super::preflight::{self, Made};
-use super::reader::{CommitCache, Reader, plain};
+use super::reader::{CommitCache, Reader};
 use super::status::Status;
 use super::witness::{self, Heads, Testimony, Witness, Witnessed};
 use super::writer::lost_from;
@@ -302,7 +303,7 @@ fn same(
 ) -> Result<(), StoreError> {
     if seq == witnessed.seq && hash != witnessed.hash {
         let what = "the commit is not the one that was acknowledged";
-        return Err(super::reader::at(id, seq, what));
+        return Err(at(id, seq, what));
     }
     Ok(())
 }

@@ -10,9 +10,9 @@ use fjall::{OwnedWriteBatch, PersistMode};
 use hashbrown::{HashMap, HashSet};
 use tokio::sync::{mpsc, oneshot};
 
+use super::fault::{at, engine, plain};
 use super::files::Files;
 use super::keys;
-use super::reader::{at, engine, plain};
 use super::rows::{Kind, OutboxValue, seal};
 use super::status::Status;
 use super::trim::Portion;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::options;
 use crate::ledger::{ChannelName, IdempotencyKey, LedgerId, RecordKey, SealedCommit};
-use crate::store::conformance::{Chain, put};
+use crate::store::chain::{Chain, put};
 use crate::store::fjall::FjallStore;
 use crate::store::{EntryRange, Order, Store, StoreError};
 

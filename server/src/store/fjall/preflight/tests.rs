@@ -7,7 +7,7 @@ use super::super::damage::harm::folder;
 use super::super::{FjallStore, OpenError, Options};
 use super::{Made, archive, check, journal};
 use crate::store::Store;
-use crate::store::conformance::{Chain, put};
+use crate::store::chain::{Chain, put};
 
 const COMMITS: u64 = 20;
 
