@@ -47,7 +47,7 @@ section! {
         message_size_limit_bytes: usize = 65_536,
         /// From accept to the first whole request.
         handshake_timeout: Period = Period::from_secs(10),
-        /// From a request's head to the end of its body.
+        /// From a request's head to the end of its body, and a second for each 32 KiB of it.
         body_timeout: Period = Period::from_secs(30),
     }
 }

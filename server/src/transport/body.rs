@@ -17,8 +17,11 @@ use super::host::{Cause, Host};
 use super::link::Link;
 use crate::hub::ConnKey;
 
-/// The body of a request, which must be there within a time: a client that sends a byte a minute
-/// would else hold its place for ever.
+/// Bytes a second that a body may take longer for: a phone on the edge of its network sends more.
+const PACE_BYTES: u64 = 32 * 1024;
+
+/// The body of a request, which must be there within a time, and a large one at a pace after that:
+/// a client that sends a byte a minute would else hold its place for ever.
 pub struct RequestBody {
     body: Incoming,
     deadline: Instant,
@@ -65,12 +68,19 @@ impl Body for RequestBody {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             let frame = frame.map(|frame| frame.map_err(RequestBodyError::Broken));
+            if let Some(Ok(frame)) = &frame {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.deadline += Duration::from_micros(bytes * 1_000_000 / PACE_BYTES);
+            }
             return Poll::Ready(frame);
         }
         let deadline = this.deadline;
         let timer = this
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() < deadline {
+            timer.as_mut().reset(deadline);
+        }
         timer.as_mut().poll(cx).map(|()| {
             this.late.store(true, Ordering::Relaxed);
             Some(Err(RequestBodyError::Late))

@@ -53,7 +53,7 @@ pub struct Settings {
     pub queue_max_bytes: usize,
     /// Time from accept to the first whole request.
     pub handshake_timeout: Duration,
-    /// Time from a request's head to the end of its body.
+    /// Time from a request's head to the end of its body; a large one may take longer at a pace.
     pub body_timeout: Duration,
     /// From which pages browsers may connect.
     pub origins: Origins,

@@ -23,7 +23,7 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use klokke_protocol::ErrorCode;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::domain::Door;
 use crate::http::Edge;
@@ -201,10 +201,7 @@ async fn begin(edge: &Edge, query: Option<&str>, body: Body) -> Result<Response,
         runtime: Handle::current(),
         say,
     };
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        work.run(Upload::new(upload), verdict);
-    });
+    tokio::task::spawn_blocking(move || work.run(Upload::new(upload), verdict, permit));
     send_on(body, feed).await?;
     planned.await.map_err(|_| Refused::internal())??;
     let pieces = stream::unfold(said, |mut said| async move {
@@ -252,10 +249,17 @@ struct Work {
 }
 
 impl Work {
-    fn run(self, upload: Upload, verdict: oneshot::Sender<Result<(), Refused>>) {
+    /// Whoever hears the last word may come with the next import at once, so the place is given back before it is said.
+    fn run(
+        self,
+        upload: Upload,
+        verdict: oneshot::Sender<Result<(), Refused>>,
+        permit: OwnedSemaphorePermit,
+    ) {
         let plan = match self.plan(upload) {
             Ok(plan) => plan,
             Err(refused) => {
+                drop(permit);
                 // The client may be gone, and then nobody wants to know.
                 let _ = verdict.send(Err(refused));
                 return;
@@ -263,10 +267,12 @@ impl Work {
         };
         // Who is gone after this point is gone while a diff is shown, or while it is applied, which goes on.
         let _ = verdict.send(Ok(()));
-        match self.asked.plan {
+        let last = match self.asked.plan {
             None => self.show(&plan),
             Some(_) => self.apply(plan),
-        }
+        };
+        drop(permit);
+        let _ = self.say.blocking_send(last.into());
     }
 
     /// The plan of the file; for one that is to be applied, only if it may be.
@@ -286,7 +292,8 @@ impl Work {
         Ok(plan)
     }
 
-    fn show(&self, plan: &Plan) {
+    /// Shows the units; gives what is said last.
+    fn show(&self, plan: &Plan) -> Vec<u8> {
         let mut piece = Vec::with_capacity(2 * PIECE_BYTES);
         for unit in plan.reports() {
             piece.extend(Report::Unit(unit).to_line());
@@ -296,15 +303,16 @@ impl Work {
                     .blocking_send(std::mem::take(&mut piece).into())
                     .is_err()
             {
-                return;
+                break;
             }
         }
         let summary = plan.summary(self.edge.limits.import_ended_percent);
         piece.extend(Report::Plan(summary).to_line());
-        let _ = self.say.blocking_send(piece.into());
+        piece
     }
 
-    fn apply(&self, plan: Plan) {
+    /// Applies the plan; gives what is said last.
+    fn apply(&self, plan: Plan) -> Vec<u8> {
         let units = plan.units.len();
         let actor = Actor {
             door: Door::Api.as_str().into(),
@@ -330,7 +338,7 @@ impl Work {
                 })
             }
         };
-        let _ = self.say.blocking_send(last.to_line().into());
+        last.to_line()
     }
 }
 

@@ -412,14 +412,31 @@ fn says_the_same(old: &PeopleRecord, new: PeopleRecord, today: Date) -> bool {
         *from = from.filter(|from| *from > today);
         record
     };
-    bare(old.clone()) == bare(new)
+    (is_over(old, today) && is_over(&new, today)) || bare(old.clone()) == bare(new)
+}
+
+/// Whether a relation or membership opens nothing from a day on, whatever the days to come.
+fn is_over(record: &PeopleRecord, day: Date) -> bool {
+    match record {
+        PeopleRecord::Relation(record) => {
+            record.until.is_some_and(|until| until < day)
+                || record.ended.is_some_and(|ended| ended <= day)
+        }
+        PeopleRecord::Membership(record) => {
+            record.until.is_some_and(|until| until < day) || !record.kind.sees()
+        }
+        _ => false,
+    }
 }
 
 /// Whether the record holds on a day.
 fn in_force(record: &PeopleRecord, day: Date) -> bool {
     match record {
         PeopleRecord::Profile(profile) => profile.holds(day),
-        PeopleRecord::Relation(relation) => within(day, relation.from, relation.until),
+        PeopleRecord::Relation(relation) => {
+            within(day, relation.from, relation.until)
+                && relation.ended.is_none_or(|ended| day < ended)
+        }
         PeopleRecord::Group(group) => within(day, group.from, group.until),
         PeopleRecord::Membership(member) => within(day, member.from, member.until),
         _ => true,
@@ -454,6 +471,9 @@ fn changed(old: &PeopleRecord, mut new: PeopleRecord) -> Option<PeopleRecord> {
 
 /// The record with an end before today, unless it has ended already or is kept.
 fn ended(mut record: PeopleRecord, today: Date) -> Option<PeopleRecord> {
+    if is_over(&record, today) && matches!(record, PeopleRecord::Relation(_)) {
+        return None;
+    }
     let until = match &mut record {
         PeopleRecord::Profile(profile) => &mut profile.until,
         PeopleRecord::Relation(relation) => &mut relation.until,

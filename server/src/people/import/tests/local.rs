@@ -23,8 +23,8 @@ fn ended_relation() -> PeopleRecord {
         custody: true,
         access: false,
         from: None,
-        until: Some(TODAY.yesterday().expect("there is one")),
-        ended: None,
+        until: Some(TODAY),
+        ended: Some(TODAY),
         local: local(),
     })
 }
@@ -75,6 +75,27 @@ fn a_relation_that_the_school_ended_stays_ended() {
         );
         assert_eq!(import(&bench, SOUND).await, 0);
         assert_eq!(channels(&bench).await, ["person:G1/p1"]);
+        for agrees in [
+            SOUND.replace(
+                "\"custody\":true",
+                "\"custody\":true,\"until\":\"2027-01-10\"",
+            ),
+            SOUND
+                .lines()
+                .filter(|line| !line.contains("relation"))
+                .map(|line| format!("{line}\n"))
+                .collect(),
+        ] {
+            let diff = planned(&bench, &agrees, &Override::Nothing)
+                .await
+                .expect("readable");
+            assert_eq!(
+                diff.total(RecordKind::Relation).kept_local,
+                0,
+                "the source says so too"
+            );
+            assert!(diff.is_empty());
+        }
         let other = Override::of(["G1.p1/G1.p9".to_owned()]);
         assert_eq!(import_over(&bench, SOUND, &other).await, 0, "another's id");
         let this = Override::of(["G1.p1/G1.p2".to_owned()]);
