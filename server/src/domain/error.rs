@@ -2,7 +2,7 @@
 //!
 //! Codes are stable and lie in the range that the client protocol leaves to applications (400 to 1999). The rule for
 //! the status: 400 the input does not fit its schema, 403 rights, 404 not there (or not for you to know),
-//! 409 it does not fit what is, 412 the record moved on.
+//! 409 it does not fit what is, 410 it was there and was taken back, 412 the record moved on.
 
 use crate::ledger::Refusal;
 use crate::people::rights::Denied;
@@ -128,7 +128,7 @@ errors! {
         "Svar i denne tråd går kun til afsenderen." "Replies in this thread go to its sender only."
         "use message.reply";
     /// It was withdrawn.
-    WITHDRAWN = 1010 "error.withdrawn" 409 false
+    WITHDRAWN = 1010 "error.withdrawn" 410 false
         "Det er trukket tilbage." "It has been withdrawn."
         "nothing more can be done with it";
     /// Dates or times in the wrong order, or past.

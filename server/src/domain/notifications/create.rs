@@ -42,7 +42,8 @@ pub struct Input {
     #[serde(default)]
     pub child: Option<ProfileId>,
     /// When it stops being worth a notice, in milliseconds since 1970.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::domain::bounded::moment")]
+    #[schemars(range(max = crate::domain::bounded::MOMENT_MAX_MS))]
     pub expires_ms: Option<u64>,
 }
 

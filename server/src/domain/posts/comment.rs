@@ -55,6 +55,7 @@ impl Operation for Comment {
             &error::NOT_ALLOWED,
             &error::COMMUNICATION_BLOCKED,
             &error::COMMENTS_CLOSED,
+            &error::WITHDRAWN,
         ],
     };
     type Input = Input;

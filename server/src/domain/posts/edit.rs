@@ -33,7 +33,8 @@ pub struct Input {
     #[serde(default)]
     pub important: Option<Important>,
     /// When it goes, in milliseconds since 1970.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::domain::bounded::moment")]
+    #[schemars(range(max = crate::domain::bounded::MOMENT_MAX_MS))]
     pub expire_ms: Option<u64>,
     /// Whether readers may comment.
     #[serde(default)]
@@ -83,7 +84,7 @@ impl Operation for Edit {
                 refusal
             }
         })?;
-        if post.withdrawn_ms.is_some() || post.expired {
+        if post.expired {
             return Err(error::WITHDRAWN.refuse(""));
         }
         cx.expect_version(post.version)?;

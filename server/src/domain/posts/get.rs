@@ -41,7 +41,11 @@ impl Operation for Get {
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/posts/{post}")),
         rights: &[],
-        errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
+        errors: &[
+            &error::NOT_FOUND,
+            &error::PROFILE_NOT_YOURS,
+            &error::WITHDRAWN,
+        ],
     };
     type Input = Input;
     type Output = Output;
@@ -59,9 +63,7 @@ impl Operation for Get {
         let prefix = comments_prefix(&input.post);
         let rows: Vec<(RecordKey, CommentRecord)> =
             cx.scan(&prefix, None, COMMENTS_MAX as usize).await?;
-        let shown = rows
-            .into_iter()
-            .filter(|_| post.withdrawn_ms.is_none() && !post.expired);
+        let shown = rows.into_iter().filter(|_| !post.expired);
         let comments = (1..).zip(shown).map(|(number, (_, comment))| CommentView {
             number,
             by: PersonRef::of(cx.roster(), &comment.by),

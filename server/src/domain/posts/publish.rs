@@ -32,7 +32,8 @@ pub struct Input {
     #[schemars(length(max = 4))]
     pub portals: Vec<PortalRole>,
     /// When it comes out, in milliseconds since 1970; left out or past, now.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::domain::bounded::moment")]
+    #[schemars(range(max = crate::domain::bounded::MOMENT_MAX_MS))]
     pub publish_ms: Option<u64>,
     /// Its title.
     pub title: Text<TITLE_LENGTH_MAX>,
@@ -42,7 +43,8 @@ pub struct Input {
     #[serde(default)]
     pub important: Option<Important>,
     /// When it goes, in milliseconds since 1970.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::domain::bounded::moment")]
+    #[schemars(range(max = crate::domain::bounded::MOMENT_MAX_MS))]
     pub expire_ms: Option<u64>,
     /// Whether readers may comment.
     #[serde(default)]

@@ -33,7 +33,11 @@ impl Operation for See {
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/posts/{post}/seen")),
         rights: &[],
-        errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
+        errors: &[
+            &error::NOT_FOUND,
+            &error::PROFILE_NOT_YOURS,
+            &error::WITHDRAWN,
+        ],
     };
     type Input = Input;
     type Output = Empty;

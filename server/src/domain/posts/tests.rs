@@ -190,6 +190,18 @@ fn an_edit_and_a_withdrawal_reach_the_readers() {
         world.ok(4, "post.withdraw", withdraw(4)).await;
         assert!(world.heard(41).await[0]["post"]["withdrawn_ms"].is_u64());
         assert_eq!(listed(&world, 41).await, json!([]));
+        // Gone for its author and for who withdrew it; nobody else learns that it was there.
+        for (who, refusal) in [
+            (1, "error.withdrawn"),
+            (4, "error.withdrawn"),
+            (41, "error.not_found"),
+        ] {
+            let get = json!({ "profile": p(who), "post": post });
+            for operation in ["post.get", "post.see", "post.withdraw"] {
+                let refused = world.refused(who, operation, get.clone()).await;
+                assert_eq!(refused, refusal, "{operation} by {who}");
+            }
+        }
     });
 }
 

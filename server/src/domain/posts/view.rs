@@ -126,7 +126,7 @@ pub(super) fn viewer(
     cx.viewer_through(id, lens.ok_or_else(not_found)?)
 }
 
-/// The post, if the profile sees it: it is out and meant for them, or it is their own.
+/// The post, if the profile sees it: it is out and meant for them, or it is their own and not withdrawn.
 pub(super) async fn open(
     cx: &Context<'_, '_>,
     id: &PostId,
@@ -134,8 +134,12 @@ pub(super) async fn open(
 ) -> Result<Post, Refusal> {
     let not_found = || error::NOT_FOUND.refuse("");
     let post: Post = cx.get(&post_key(id)).await?.ok_or_else(not_found)?;
+    let there = |post: Post| match post.withdrawn_ms {
+        Some(_) => Err(error::WITHDRAWN.refuse("")),
+        None => Ok(post),
+    };
     if post.by == *profile && cx.acting(profile).is_ok() {
-        return Ok(post);
+        return there(post);
     }
     let viewer = viewer(cx, profile, &post.place);
     // Who moderates the unit sees every post of it.
@@ -145,7 +149,7 @@ pub(super) async fn open(
     };
     match viewer {
         Ok(viewer) if post.is_out() && post.thing().reaches(&viewer) => Ok(post),
-        _ if moderates() => Ok(post),
+        _ if moderates() => there(post),
         Ok(_) => Err(not_found()),
         Err(refusal) => Err(refusal),
     }

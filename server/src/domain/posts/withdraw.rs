@@ -54,9 +54,6 @@ impl Operation for Withdraw {
         if post.by != input.profile {
             cx.permit(&input.profile, Action::Moderate)?;
         }
-        if post.withdrawn_ms.is_some() {
-            return Err(error::WITHDRAWN.refuse(""));
-        }
         cx.expect_version(post.version)?;
         post.withdrawn_ms = Some(cx.now_ms());
         cx.delete(&post.wall_key()).await?;
