@@ -10,6 +10,7 @@ use crate::people::rights::{Action, Reach, permit};
 use crate::people::{
     Assurance, Entitlement, ObjectId, Profile, ProfileId, Roster, Scope, SubjectId, day,
 };
+use crate::telemetry::Count;
 
 /// Through which door a call came, for the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,14 @@ pub struct Caller {
     /// Channels of units above their own that their own unit lets them see. Filled in by [`super::Domain`], which asked
     /// that unit's ledger; never by a door.
     pub admitted: Vec<Entitlement>,
+    /// Counts what is withheld from them. Filled in by [`super::Domain`] too.
+    pub withheld: Count,
 }
 
 impl Caller {
     /// A person with a verified login.
     #[must_use]
-    pub const fn person(subject: SubjectId, assurance: Assurance, door: Door) -> Self {
+    pub fn person(subject: SubjectId, assurance: Assurance, door: Door) -> Self {
         Self {
             subject: Some(subject),
             assurance,
@@ -72,6 +75,7 @@ impl Caller {
             door,
             version: None,
             admitted: Vec::new(),
+            withheld: Count::default(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Caller {
             door,
             version: None,
             admitted: Vec::new(),
+            withheld: Count::default(),
         }
     }
 
@@ -165,6 +170,15 @@ impl<'a, 'v> Context<'a, 'v> {
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.caller.assurance.is_fresh(self.view.now_ms())
+    }
+
+    /// Whether something is to be withheld from the caller until they step up. Asked once for each thing shown, for it
+    /// is counted.
+    #[must_use]
+    pub fn withholds(&self, sensitive: bool) -> bool {
+        let withheld = sensitive && !self.is_fresh();
+        self.caller.withheld.add(u64::from(withheld));
+        withheld
     }
 
     /// The acting profile, if it is the caller's and holds today.

@@ -79,6 +79,17 @@ pub enum Movement {
     Leave,
 }
 
+/// What kind of thing goes through a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A publication.
+    Publication,
+    /// Somebody came.
+    Join,
+    /// Somebody went.
+    Leave,
+}
+
 /// One thing waiting in a channel.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
@@ -87,6 +98,16 @@ pub(super) enum Item {
 }
 
 impl Item {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Publication(_) => Kind::Publication,
+            Self::Announcement(news) => match news.movement {
+                Movement::Join => Kind::Join,
+                Movement::Leave => Kind::Leave,
+            },
+        }
+    }
+
     /// The publication's offset; 0 for what is in no stream.
     pub(super) fn offset(&self) -> u64 {
         match self {

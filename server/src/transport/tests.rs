@@ -24,6 +24,7 @@ use super::listener::{Intake, Listener};
 use super::tls::{Certificate, CertificateFiles};
 use super::*;
 use crate::hub::ConnKey;
+use crate::telemetry::Level;
 
 /// Echoes frames, and remembers what happened.
 #[derive(Default)]
@@ -32,6 +33,8 @@ struct Echo {
     openings: RefCell<Vec<Opening>>,
     closed: RefCell<Vec<(u32, Cause)>>,
     refused: RefCell<Vec<Refused>>,
+    turned_away: RefCell<Vec<(Asked, Reason)>>,
+    queued: Level,
     changed: Notify,
     full: Cell<bool>,
     silent: Cell<bool>,
@@ -99,6 +102,15 @@ impl Host for Echo {
 
     fn pong(self: &Rc<Self>, _: ConnKey) {}
 
+    fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {
+        self.turned_away.borrow_mut().push((asked, why));
+        self.changed.notify_waiters();
+    }
+
+    fn queued(self: &Rc<Self>) -> Level {
+        self.queued.clone()
+    }
+
     fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause) {
         self.links.borrow_mut()[id.index as usize] = None;
         self.closed.borrow_mut().push((id.index, cause));
@@ -151,6 +163,8 @@ impl Intake for ToShard {
     }
 
     fn exhausted(&self) {}
+
+    fn accepted(&self, _: bool) {}
 }
 
 struct Server {
@@ -699,6 +713,15 @@ fn emulation_refuses_what_it_cannot_take() {
             let expected = format!("HTTP/1.1 {status}");
             assert!(answer.starts_with(&expected), "{status}: {answer}");
         }
+        let expected = [
+            (Asked::Connection, Reason::Malformed),
+            (Asked::Connection, Reason::Malformed),
+            (Asked::Uplink, Reason::Malformed),
+            (Asked::Uplink, Reason::Malformed),
+            (Asked::Uplink, Reason::TooLarge),
+            (Asked::Uplink, Reason::Origin),
+        ];
+        assert_eq!(*server.echo.turned_away.borrow(), expected);
     });
 }
 

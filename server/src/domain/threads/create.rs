@@ -143,8 +143,9 @@ impl Operation for Create {
             last: message.id.number(),
             ..BoxItem::default()
         };
+        let hidden = cx.withholds(thread.sensitive);
         Ok(Output {
-            thread: summary(cx.roster(), &thread, &item, thread.last_ms, cx.is_fresh()),
+            thread: summary(cx.roster(), &thread, &item, thread.last_ms, hidden),
             message: full(cx.roster(), &message),
             recipients,
         })

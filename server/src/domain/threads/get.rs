@@ -73,7 +73,7 @@ impl Operation for Get {
             &opened.thread,
             &item,
             opened.box_ms,
-            cx.is_fresh(),
+            cx.withholds(opened.thread.sensitive),
         );
         let parties = opened
             .parties

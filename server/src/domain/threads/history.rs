@@ -67,7 +67,7 @@ impl Operation for MessageList {
 
     async fn run(cx: &mut Context<'_, '_>, input: Input) -> Result<Output, Refusal> {
         let opened = open(cx, &input.thread, &input.profile).await?;
-        let hidden = opened.thread.sensitive && !cx.is_fresh();
+        let hidden = cx.withholds(opened.thread.sensitive);
         let limit = input.limit.map_or(PAGE_DEFAULT, Limit::get);
         let before = input
             .cursor

@@ -114,9 +114,9 @@ pub(crate) async fn window(
         };
         let id = ThreadId::new(profile.unit().clone(), number);
         if let Some(thread) = cx.get::<Thread>(&thread_key(&id)).await? {
-            output
-                .threads
-                .push(summary(cx.roster(), &thread, &item, last_ms, cx.is_fresh()));
+            let hidden = cx.withholds(thread.sensitive);
+            let shown = summary(cx.roster(), &thread, &item, last_ms, hidden);
+            output.threads.push(shown);
         }
     }
     let full = output.threads.len() == limit;

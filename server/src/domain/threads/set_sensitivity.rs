@@ -86,7 +86,7 @@ impl Operation for SetSensitivity {
             &opened.thread,
             &item,
             opened.thread.last_ms,
-            cx.is_fresh(),
+            cx.withholds(opened.thread.sensitive),
         ))
     }
 }

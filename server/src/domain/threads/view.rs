@@ -75,15 +75,15 @@ pub struct MessageView {
     pub version: u64,
 }
 
-/// The thread as a reader sees it, up to what last reached them at `last_ms`: in full, or a bare signal when it is sensitive and the session not stepped up.
+/// The thread as a reader sees it, up to what last reached them at `last_ms`: in full, or a bare signal when the rest is
+/// withheld ([`Context::withholds`](crate::domain::Context::withholds)).
 pub(crate) fn summary(
     roster: &Roster,
     thread: &Thread,
     item: &BoxItem,
     last_ms: u64,
-    is_fresh: bool,
+    hidden: bool,
 ) -> ThreadSummary {
-    let hidden = thread.sensitive && !is_fresh;
     ThreadSummary {
         id: thread.id.clone(),
         subject: (!hidden).then(|| thread.subject.clone()),
