@@ -181,6 +181,7 @@ fn channels(address: SocketAddr) -> Result<()> {
     bent.push(&open)?;
     anna.must("presence", &json!({"channel": open}))?;
     bent.refused("subscribe", &json!({"channel": SECRET_WORD}))?;
+    bent.refused("subscribe", &json!({"channel": open}))?;
     bent.refused("rpc", &json!({"method": SECRET_WORD}))?;
     bent.refused("subscribe", &json!({"channel": format!("{SECRET_WORD}:a")}))?;
 
