@@ -414,8 +414,8 @@ mod tests {
     async fn started(store: &Arc<dyn Store>) -> (Config, Server) {
         let text = "[listen]\naddress = \"127.0.0.1:0\"\n[client]\ninsecure = true\n[drain]\nspread = \"0s\"\n";
         let config = Config::parse(text).expect("a good file");
-        let server = start(&config, Arc::clone(store), Telemetry::new(), None);
-        (config, server.await.expect("started"))
+        let server = start(&config, Arc::clone(store), Telemetry::new(), None).await;
+        (config, server.expect("started"))
     }
 
     #[tokio::test]

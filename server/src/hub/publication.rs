@@ -90,6 +90,15 @@ pub enum Kind {
     Leave,
 }
 
+impl From<Movement> for Kind {
+    fn from(movement: Movement) -> Self {
+        match movement {
+            Movement::Join => Self::Join,
+            Movement::Leave => Self::Leave,
+        }
+    }
+}
+
 /// One thing waiting in a channel.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
@@ -101,10 +110,7 @@ impl Item {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Publication(_) => Kind::Publication,
-            Self::Announcement(news) => match news.movement {
-                Movement::Join => Kind::Join,
-                Movement::Leave => Kind::Leave,
-            },
+            Self::Announcement(news) => news.movement.into(),
         }
     }
 

@@ -20,6 +20,7 @@ mod node;
 mod positions;
 mod publish;
 mod shard;
+mod sink;
 mod streams;
 mod tally;
 #[cfg(test)]

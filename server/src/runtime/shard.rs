@@ -24,9 +24,10 @@ use super::Services;
 use super::connections::{Connection, Connections};
 use super::mailbox::{Inbound, Judgement, ShardInput, Shards};
 use super::positions::{self, Positions};
+use super::sink::{Outcome, Sink};
 use super::tally::Tally;
 use super::wheel::Wheel;
-use crate::hub::{self, Announcement, ConnKey, Hub, Kind, Movement, Told, Unsubscribed, Wire};
+use crate::hub::{Announcement, ConnKey, Hub, Kind, Movement, Unsubscribed, Wire};
 use crate::ledger::LedgerId;
 use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
@@ -35,7 +36,7 @@ use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
 use crate::transport::{
     Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Uplink,
-    Written, close_frame, serve,
+    close_frame, serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
@@ -183,7 +184,7 @@ impl Shard {
                 self.core.borrow_mut().hub.publish(&publication, now);
             }
             ShardInput::Announce(news) => {
-                self.note_message(kind_of(&news), &news.channel);
+                self.note_message(news.movement.into(), &news.channel);
                 self.core.borrow_mut().hub.announce(&news, now);
             }
             ShardInput::Ask(question) => self.answer_question(question),
@@ -356,7 +357,7 @@ impl Shard {
         let _ = self
             .shards
             .give_all(Some(self.index), || ShardInput::Announce(Arc::clone(&news)));
-        self.note_message(kind_of(&news), &news.channel);
+        self.note_message(news.movement.into(), &news.channel);
         self.core.borrow_mut().hub.announce(&news, self.now_ms());
         self.work.notify_one();
     }
@@ -438,70 +439,12 @@ impl Shard {
     }
 }
 
-const fn kind_of(news: &Announcement) -> Kind {
-    match news.movement {
-        Movement::Join => Kind::Join,
-        Movement::Leave => Kind::Leave,
-    }
-}
-
 /// The last bytes on a connection that is cut off. Emulated ones just end: what the queue would
 /// have said first is lost, so a push in their own framing has no place to begin.
 pub(super) fn goodbye(door: Door, code: u32, reason: &str) -> Bytes {
     match door {
         Door::WebSocket => close_frame(u16::try_from(code).unwrap_or(1011), reason),
         Door::HttpStream | Door::Sse => Bytes::new(),
-    }
-}
-
-/// What the hub found while writing.
-#[derive(Default)]
-struct Outcome {
-    slow: Vec<ConnKey>,
-    inappropriate: Vec<ConnKey>,
-    lost: Vec<(ConnKey, ChannelName)>,
-}
-
-/// The hub's way to the sockets.
-struct Sink<'a> {
-    connections: &'a Connections,
-    tally: &'a Tally,
-    outcome: &'a mut Outcome,
-}
-
-impl hub::Sink for Sink<'_> {
-    fn write(&mut self, conn: ConnKey, frame: &Bytes, _: u32) -> hub::Written {
-        let Some(connection) = self.connections.find(conn) else {
-            return hub::Written::Refused;
-        };
-        match connection.link.write(frame) {
-            Written::Sent | Written::Queued => hub::Written::Accepted,
-            Written::Overflow => {
-                self.outcome.slow.push(conn);
-                hub::Written::Refused
-            }
-            Written::Closed => hub::Written::Refused,
-        }
-    }
-
-    fn position_lost(&mut self, conn: ConnKey, channel: &ChannelName) {
-        self.outcome.lost.push((conn, channel.clone()));
-    }
-
-    fn inappropriate(&mut self, conn: ConnKey) {
-        self.outcome.inappropriate.push(conn);
-    }
-
-    fn delivered(&mut self, channel: &ChannelName, wire: Wire, told: &Told, subscribers: u32) {
-        self.tally.delivered(channel, wire, told, subscribers);
-    }
-
-    fn filtered(&mut self, channel: &ChannelName, publications: u64) {
-        self.tally.filtered(channel, publications);
-    }
-
-    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>) {
-        self.tally.finished(channel, items);
     }
 }
 
