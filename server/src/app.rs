@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 
 use crate::config;
 use crate::store::fjall::OpenError;
+use crate::telemetry::Meters;
 use cli::{Cli, ConfigVerb, Verb};
 
 /// Does what the command line asks.
@@ -60,7 +61,7 @@ fn configuration(verb: &ConfigVerb) -> Result<ExitCode> {
             // What only shows when it is used: patterns, keys, namespaces.
             settings::session(&config, "")?;
             settings::sockets(&config)?;
-            settings::verification(&config)?;
+            settings::verification(&config, &Meters::default())?;
             writeln!(out, "the configuration is right")?;
         }
     }

@@ -98,6 +98,30 @@ impl Server {
         self.running.as_ref().map_or_else(String::new, Running::log)
     }
 
+    /// Imports a file of people into its store, as the command line does. For a server that is not running. Says whether
+    /// that was accepted, and what was printed.
+    ///
+    /// # Errors
+    /// When the command cannot be run.
+    pub fn import(&self, people: &str) -> Result<(bool, String)> {
+        let file = self.folder.path().join("people.jsonl");
+        fs::write(&file, people)?;
+        let ran = command()?
+            .arg("import")
+            .arg("--config")
+            .arg(self.config())
+            .arg("--set")
+            .arg(format!("store.path={}", self.data().display()))
+            .arg("--apply")
+            .arg(&file)
+            .output()?;
+        let said = [ran.stdout, ran.stderr].concat();
+        Ok((
+            ran.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        ))
+    }
+
     /// SIGKILL: no goodbye, nothing flushed.
     ///
     /// # Errors

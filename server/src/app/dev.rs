@@ -15,7 +15,7 @@ use crate::ledger::LedgerId;
 use crate::people::record::Person;
 use crate::people::sample::{self, CLASS_SCHOOL};
 use crate::people::{Roster, SubjectId};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Meters, Telemetry};
 
 /// Signs the tokens of invented people. Not a secret: nothing but a trial on one machine uses it.
 const SECRET: &str = "klokke dev: invented people only";
@@ -77,13 +77,13 @@ pub(super) async fn run(arguments: &Dev) -> Result<ExitCode> {
     let telemetry = Telemetry::new();
     serve::set_up_logs(&config, &telemetry)?;
     let people = prepare(arguments, &config).await?;
-    let store = offline::open_store(&config, offline::Missing::Make)?;
+    let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
     let door = {
         let people = people.clone();
         axum::routing::get(move || std::future::ready(served(&people)))
     };
     let more = axum::Router::new().route("/dev/people.json", door);
-    let server = serve::start(&config, store, telemetry, Some(more))?;
+    let server = serve::start(&config, store, telemetry, Some(more)).await?;
     let address = server.addresses.first().context("listens nowhere")?;
     greet(*address, &people, arguments.web.is_some())?;
     serve::until_told_to_stop().await?;
@@ -134,7 +134,7 @@ struct DevPerson {
 
 /// Makes the municipality when it is not there yet, and tokens for its people.
 async fn prepare(arguments: &Dev, config: &Config) -> Result<Vec<DevPerson>> {
-    let store = offline::open_store(config, offline::Missing::Make)?;
+    let store = offline::open_store(config, offline::Missing::Make, Meters::default())?;
     let mut file = Vec::new();
     sample::write(arguments.seed, &mut file)?;
     offline::with_ledgers(store, async |ledgers| {

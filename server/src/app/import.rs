@@ -16,6 +16,7 @@ use crate::domain::Door;
 use crate::ledger::{Actor, Clock as _, Ledgers, SystemClock};
 use crate::people::import::{self, Override, Plan, Report, Wanted};
 use crate::people::{Roster, day};
+use crate::telemetry::Meters;
 use show::Show;
 
 /// Lines between two lines of progress.
@@ -33,7 +34,7 @@ async fn into_store(arguments: &Import) -> Result<ExitCode> {
     let given = &arguments.settings;
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let wanted = read(&arguments.file)?;
-    let store = offline::open_store(&config, offline::Missing::Make)?;
+    let store = offline::open_store(&config, offline::Missing::Make, Meters::default())?;
     let percent = config.import.ended_percent_max;
     offline::with_ledgers(store, async |ledgers| {
         let plan = plan(ledgers, wanted, &arguments.override_local).await?;

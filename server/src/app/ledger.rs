@@ -13,6 +13,7 @@ use crate::ledger::inspect::{self, Report, Shown, WalkError};
 use crate::ledger::{LedgerId, SealedCommit};
 use crate::store::fjall::OpenError;
 use crate::store::{Damaged, Store, StoreError};
+use crate::telemetry::Meters;
 
 /// Ledgers listed at once.
 const PAGE: usize = 256;
@@ -29,7 +30,7 @@ pub(super) async fn run(verb: LedgerVerb) -> Result<ExitCode> {
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let ledger = ledger.as_deref().map(LedgerId::parse).transpose();
     let ledger = ledger.context("the ledger's name is wrong")?;
-    let store = match offline::open_store(&config, offline::Missing::Refuse) {
+    let store = match offline::open_store(&config, offline::Missing::Refuse, Meters::default()) {
         Ok(store) => store,
         Err(error) => return unopened(&verb, error),
     };

@@ -17,6 +17,7 @@ use crate::ledger::{
 use crate::people::{Change, Roster};
 use crate::store::Store;
 use crate::store::fjall::{FjallStore, Options};
+use crate::telemetry::Meters;
 
 /// Whether a store is made where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,18 +28,28 @@ pub(super) enum Missing {
     Refuse,
 }
 
-/// Opens the embedded store that the configuration names.
-pub(super) fn open_store(config: &Config, missing: Missing) -> Result<Arc<dyn Store>> {
+/// Opens the embedded store that the configuration names, counted here.
+pub(super) fn open_store(
+    config: &Config,
+    missing: Missing,
+    meters: Meters,
+) -> Result<Arc<dyn Store>> {
     let path = config.store.path.as_deref();
     let path = path.context("store.path is not set")?;
-    open_at(path, config.store.cache_size_bytes, missing)
+    open_at(path, config.store.cache_size_bytes, missing, meters)
 }
 
 /// Opens the embedded store in a folder.
-pub(super) fn open_at(path: &Path, cache_bytes: usize, missing: Missing) -> Result<Arc<dyn Store>> {
+pub(super) fn open_at(
+    path: &Path,
+    cache_bytes: usize,
+    missing: Missing,
+    meters: Meters,
+) -> Result<Arc<dyn Store>> {
     let options = Options {
         cache_bytes: u64::try_from(cache_bytes).unwrap_or(u64::MAX),
         make: missing == Missing::Make,
+        meters,
         ..Options::default()
     };
     let store = FjallStore::open(path, &options)
@@ -60,6 +71,8 @@ pub(super) async fn with_ledgers<T>(
         inbox: Arc::new(OutboxDoor),
         clock: Arc::new(SystemClock),
         idle_unload: IDLE_UNLOAD,
+        // Nobody looks at what a command counts.
+        meters: Meters::default(),
     });
     let result = local
         .run_until(async {

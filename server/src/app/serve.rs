@@ -22,7 +22,7 @@ use crate::ledger::{Clock, IDLE_UNLOAD, LedgerId, Ledgers, Setup, SystemClock, r
 use crate::runtime::{Control, Node, Prepared, Services};
 use crate::session::Identity;
 use crate::store::Store;
-use crate::telemetry::{Telemetry, logs};
+use crate::telemetry::{Meters, Telemetry, catalogue, logs};
 use crate::transport::listener::Listener;
 use crate::transport::tls::{Certificate, CertificateFiles};
 
@@ -45,8 +45,8 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let telemetry = Telemetry::new();
     set_up_logs(&config, &telemetry)?;
-    let store = offline::open_store(&config, offline::Missing::Make)?;
-    let server = start(&config, store, telemetry, None)?;
+    let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
+    let server = start(&config, store, telemetry, None).await?;
     say_ready(&server.addresses)?;
     until_told_to_stop().await?;
     server.stop(&config).await?;
@@ -73,6 +73,13 @@ pub(super) fn set_up_logs(config: &Config, telemetry: &Telemetry) -> Result<()> 
     )?)
 }
 
+/// What does not change as long as the process runs.
+fn say_what_runs(meters: &Meters) {
+    let version = [env!("CARGO_PKG_VERSION")];
+    meters.gauge(catalogue::NODE_BUILD, &version).set(1);
+    meters.gauge(catalogue::NODE_NUM_NODES, &[]).set(1);
+}
+
 /// Waits for SIGTERM or SIGINT.
 pub(super) async fn until_told_to_stop() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -96,7 +103,7 @@ pub(super) struct Server {
 }
 
 /// Puts a server together and starts it. `more` are routes besides those of every server.
-pub(super) fn start(
+pub(super) async fn start(
     config: &Config,
     store: Arc<dyn Store>,
     telemetry: Telemetry,
@@ -112,9 +119,10 @@ pub(super) fn start(
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
         idle_unload: IDLE_UNLOAD,
+        meters: telemetry.meters(),
     });
-    let domain = Domain::new(ledgers, Arc::clone(&clock));
-    let verification = settings::verification(config)?;
+    let domain = Domain::new(ledgers, Arc::clone(&clock), telemetry.meters());
+    let verification = settings::verification(config, &telemetry.meters())?;
     let mut services = Services {
         tokens: Arc::clone(&verification.connections) as _,
         subscription_tokens: Arc::clone(&verification.subscriptions) as _,
@@ -123,6 +131,7 @@ pub(super) fn start(
         transport: Arc::new(settings::sockets(config)?),
         edge: axum::Router::new(),
         telemetry: telemetry.clone(),
+        meters: telemetry.meters(),
         clock: Arc::clone(&clock),
     };
     let control = prepared.control(&services);
@@ -132,6 +141,7 @@ pub(super) fn start(
         node_id,
         node_name(config),
     );
+    say_what_runs(&telemetry.meters());
     let stopping = Arc::new(AtomicBool::new(false));
     let origins = settings::origins(config)?;
     let edge = crate::http::router(crate::http::Parts {
@@ -164,8 +174,14 @@ pub(super) fn start(
     let mut node = prepared
         .start(&services, admission)
         .context("cannot start the shards")?;
+    // Before anybody can make more, so that what waits is counted once.
+    let is_resumed = resume_outboxes(domain.ledgers()).await;
     let addresses = listen(config, &mut node)?;
-    let tasks = background(config, &domain, verification, control)?;
+    let mut tasks = background(config, &domain, verification, control)?;
+    if !is_resumed {
+        let ledgers = domain.ledgers().clone();
+        tasks.push(tokio::spawn(keep_resuming(ledgers)));
+    }
     Ok(Server {
         node,
         store,
@@ -257,7 +273,6 @@ fn background(
     let mut tasks = vec![
         tokio::spawn(retain(domain.ledgers().clone(), rules)),
         tokio::spawn(publish_due(domain.clone())),
-        tokio::spawn(resume_outboxes(domain.ledgers().clone())),
     ];
     for key_set in verification.key_sets {
         tasks.push(tokio::spawn(async move { key_set.keep_fresh().await }));
@@ -303,18 +318,24 @@ fn judged(revocations: &Revocations, who: &Identity) -> Option<DisconnectCode> {
     is_over.then_some(DisconnectCode::INVALID_TOKEN)
 }
 
-/// Delivers what waited in outboxes when the server was last stopped or killed.
-async fn resume_outboxes(ledgers: Ledgers<crate::people::Roster>) {
+/// Delivers what waited in outboxes when the server was last stopped or killed. Whether it is under way.
+async fn resume_outboxes(ledgers: &Ledgers<crate::people::Roster>) -> bool {
+    match ledgers.resume_outboxes().await {
+        Ok(0) => {}
+        Ok(ledgers) => tracing::info!(ledgers, "outboxes of the last run are delivered"),
+        Err(error) => {
+            tracing::error!(%error, "outboxes of the last run are not delivered yet");
+            return false;
+        }
+    }
+    true
+}
+
+async fn keep_resuming(ledgers: Ledgers<crate::people::Roster>) {
     loop {
-        match ledgers.resume_outboxes().await {
-            Ok(0) => return,
-            Ok(ledgers) => {
-                return tracing::info!(ledgers, "outboxes of the last run are delivered");
-            }
-            Err(error) => {
-                tracing::error!(%error, "outboxes of the last run are not delivered yet");
-                tokio::time::sleep(RESUME_PAUSE).await;
-            }
+        tokio::time::sleep(RESUME_PAUSE).await;
+        if resume_outboxes(&ledgers).await {
+            return;
         }
     }
 }
@@ -390,10 +411,10 @@ mod tests {
     use crate::store::memory::MemoryStore;
 
     /// A server on a store, without a port that anybody knows.
-    fn started(store: &Arc<dyn Store>) -> (Config, Server) {
+    async fn started(store: &Arc<dyn Store>) -> (Config, Server) {
         let text = "[listen]\naddress = \"127.0.0.1:0\"\n[client]\ninsecure = true\n[drain]\nspread = \"0s\"\n";
         let config = Config::parse(text).expect("a good file");
-        let server = start(&config, Arc::clone(store), Telemetry::new(), None);
+        let server = start(&config, Arc::clone(store), Telemetry::new(), None).await;
         (config, server.expect("started"))
     }
 
@@ -410,7 +431,7 @@ mod tests {
             }];
         });
         store.commit(batch).await.expect("committed");
-        let (config, server) = started(&store);
+        let (config, server) = started(&store).await;
         let delivered = async {
             while !store
                 .outbox_pending(None, None, 1)

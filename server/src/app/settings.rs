@@ -15,6 +15,7 @@ use crate::ledger::{ChannelName, LedgerId};
 use crate::session::{
     ChannelOptions, ChannelRules, DataFormat, Namespaces, PersonalChannel, RecoveryMode, Settings,
 };
+use crate::telemetry::Meters;
 use crate::transport::admission::{self, Admission};
 use crate::transport::{self, Origins};
 
@@ -227,14 +228,14 @@ macro_rules! tokens_of {
 
 /// Makes the verifiers of connection and subscription tokens: one for both unless the latter have keys of
 /// their own.
-pub(super) fn verification(config: &Config) -> Result<Verification> {
+pub(super) fn verification(config: &Config, meters: &Meters) -> Result<Verification> {
     let revocations = Arc::new(Revocations::default());
     let mut key_sets = Vec::new();
     let tokens = tokens_of!("client.token", config.token);
-    let connections = verifier(&tokens, &revocations, &mut key_sets)?;
+    let connections = verifier(&tokens, &revocations, &mut key_sets, meters)?;
     let subscriptions = if config.subscription_token.enabled {
         let tokens = tokens_of!("client.subscription_token", config.subscription_token);
-        verifier(&tokens, &revocations, &mut key_sets)?
+        verifier(&tokens, &revocations, &mut key_sets, meters)?
     } else {
         Arc::clone(&connections)
     };
@@ -250,8 +251,9 @@ fn verifier(
     tokens: &Tokens<'_>,
     revocations: &Arc<Revocations>,
     key_sets: &mut Vec<Arc<KeySet>>,
+    meters: &Meters,
 ) -> Result<Arc<JwtVerifier>> {
-    let key_set = key_set(tokens)?;
+    let key_set = key_set(tokens, meters)?;
     key_sets.extend(key_set.clone());
     let keys = KeyRing::new(keys(tokens)?).context(tokens.path)?;
     let revocations = Arc::clone(revocations);
@@ -307,7 +309,7 @@ fn keys(tokens: &Tokens<'_>) -> Result<Vec<VerificationKey>> {
     Ok(keys)
 }
 
-fn key_set(tokens: &Tokens<'_>) -> Result<Option<Arc<KeySet>>> {
+fn key_set(tokens: &Tokens<'_>, meters: &Meters) -> Result<Option<Arc<KeySet>>> {
     let source = match (tokens.jwks_file, tokens.jwks_endpoint) {
         (Some(file), _) => KeySetSource::File(file.clone()),
         (None, "") => return Ok(None),
@@ -316,7 +318,7 @@ fn key_set(tokens: &Tokens<'_>) -> Result<Option<Arc<KeySet>>> {
             KeySetSource::Url(url.with_context(|| format!("{}.jwks_public_endpoint", tokens.path))?)
         }
     };
-    Ok(Some(Arc::new(KeySet::new(source))))
+    Ok(Some(Arc::new(KeySet::new(source).counted(meters))))
 }
 
 fn rules(tokens: &Tokens<'_>) -> Result<ClaimRules> {
@@ -404,11 +406,17 @@ mod tests {
     fn a_key_that_cannot_be_read_is_named() {
         let config = Config::parse("[client.token]\nrsa_public_key = \"no key\"\n");
         let config = config.expect("well formed");
-        let error = verification(&config).err().expect("no such key");
+        let error = verification(&config, &Meters::default())
+            .err()
+            .expect("no such key");
         assert_eq!(error.to_string(), "client.token.rsa_public_key");
         let text = "[client.subscription_token]\nenabled = true\nprevious_public_key = \"no key\"\n\
             previous_public_key_valid_until = \"2030-01-01T00:00:00Z\"\n";
-        let error = verification(&Config::parse(text).expect("well formed")).err();
+        let error = verification(
+            &Config::parse(text).expect("well formed"),
+            &Meters::default(),
+        )
+        .err();
         let error = error.expect("no such key").to_string();
         assert_eq!(error, "client.subscription_token.previous_public_key");
     }
@@ -423,7 +431,7 @@ mod tests {
              audience_regex = \"^chat\"\nleeway = \"10s\"\n"
         );
         let config = Config::parse(&text).expect("a good file");
-        let verifiers = verification(&config).expect("good keys");
+        let verifiers = verification(&config, &Meters::default()).expect("good keys");
         const NOW: u64 = 1_800_000_000;
         let claims = |audience: &str| Claims {
             channel: Some("chat:a".to_owned()),

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 
 use super::keys::RING_MAX_KEYS;
 use super::{KeyRing, VerificationKey};
+use crate::telemetry::{Count, Meters, catalogue};
 
 /// Shortest time between two fetches. A rotation announced the moment it is used is seen
 /// within it; providers publish new keys hours ahead.
@@ -79,6 +80,8 @@ pub struct KeySet {
     last: Mutex<Option<(Instant, Freshness)>>,
     /// Whether the last fetch failed.
     failed: AtomicBool,
+    fetches: Count,
+    failures: Count,
 }
 
 impl KeySet {
@@ -91,7 +94,18 @@ impl KeySet {
             generation: AtomicU64::new(0),
             last: Mutex::new(None),
             failed: AtomicBool::new(false),
+            fetches: Count::default(),
+            failures: Count::default(),
         }
+    }
+
+    /// The same set, with its fetches counted here.
+    #[must_use]
+    pub fn counted(mut self, meters: &Meters) -> Self {
+        let fetches = |outcome| meters.counter(catalogue::KEYSET_FETCHES, &[outcome]);
+        self.fetches = fetches("fetched");
+        self.failures = fetches("failed");
+        self
     }
 
     /// The keys in hand.
@@ -168,6 +182,18 @@ impl KeySet {
     async fn try_fetch(&self, last: &mut Option<(Instant, Freshness)>) -> Result<(), FetchError> {
         // Noted before the fetch, so that a caller who gives up half way still counts.
         *last = Some((Instant::now(), Freshness::Stale));
+        let ring = self.read().await;
+        match &ring {
+            Ok(_) => self.fetches.add(1),
+            Err(_) => self.failures.add(1),
+        }
+        self.ring.store(Arc::new(ring?));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        *last = Some((Instant::now(), Freshness::Current));
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<KeyRing, FetchError> {
         let body = match &self.source {
             KeySetSource::File(path) => tokio::fs::read(path).await.map_err(FetchError::File)?,
             KeySetSource::Url(uri) => tokio::time::timeout(FETCH_TIMEOUT, get(uri.clone()))
@@ -175,11 +201,7 @@ impl KeySet {
                 .map_err(|_| FetchError::Timeout)??
                 .to_vec(),
         };
-        let ring = parse(&body)?;
-        self.ring.store(Arc::new(ring));
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        *last = Some((Instant::now(), Freshness::Current));
-        Ok(())
+        parse(&body)
     }
 }
 

@@ -83,6 +83,20 @@ pub enum TokenError {
     Unavailable,
 }
 
+impl TokenError {
+    /// The verdict's name in metrics.
+    #[must_use]
+    pub const fn outcome(error: Option<&Self>) -> &'static str {
+        match error {
+            None => "accepted",
+            Some(Self::Expired) => "expired",
+            Some(Self::Revoked) => "revoked",
+            Some(Self::Unavailable) => "unavailable",
+            Some(Self::Invalid(_)) => "invalid",
+        }
+    }
+}
+
 /// What is wrong with an invalid token, for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

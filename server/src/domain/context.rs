@@ -11,6 +11,7 @@ use crate::people::{
     Assurance, Entitlement, Lens, ObjectId, Profile, ProfileId, Roster, Scope, SubjectId, Viewer,
     day, lens_of,
 };
+use crate::telemetry::Count;
 
 /// Through which door a call came, for the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +61,14 @@ pub struct Caller {
     /// Channels of units above their own that their own unit lets them see. Filled in by [`super::Domain`], which asked
     /// that unit's ledger; never by a door.
     pub admitted: Vec<Entitlement>,
+    /// Counts what is withheld from them. Filled in by [`super::Domain`] too.
+    pub withheld: Count,
 }
 
 impl Caller {
     /// A person with a verified login.
     #[must_use]
-    pub const fn person(subject: SubjectId, assurance: Assurance, door: Door) -> Self {
+    pub fn person(subject: SubjectId, assurance: Assurance, door: Door) -> Self {
         Self {
             subject: Some(subject),
             assurance,
@@ -73,6 +76,7 @@ impl Caller {
             door,
             version: None,
             admitted: Vec::new(),
+            withheld: Count::default(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Caller {
             door,
             version: None,
             admitted: Vec::new(),
+            withheld: Count::default(),
         }
     }
 
@@ -180,6 +185,7 @@ impl<'a, 'v> Context<'a, 'v> {
         let subject = subject.ok_or_else(|| error::NOT_SIGNED_IN.refuse(""))?;
         Ok(Viewer {
             profile: Some(id.clone()),
+            withheld: self.caller.withheld.clone(),
             ..Viewer::new(subject, lens, self.view.now_ms())
         })
     }

@@ -2,9 +2,11 @@
 //! one translation of everything that can go wrong into an [`OperationError`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::counts::Counts;
 use super::error::{self, ErrorCode};
 use super::operation::{Degraded, Kind, Missing, Prepared, Target, ledger_of};
 use super::{Caller, Door, RetryKey, registry};
@@ -15,6 +17,7 @@ use crate::ledger::{
 use crate::people::record::account_index;
 use crate::people::{Assurance, ObjectId, Roster, SubjectId, UnitCode, day, entitlements};
 use crate::store::StoreError;
+use crate::telemetry::Meters;
 
 /// Most units that one call to all of a login's units asks. A family with four children, each in school, leisure centre and
 /// club, has twelve; the rest is room for advisers. More would make the first screen slow for everybody, so the answer
@@ -119,13 +122,18 @@ impl From<CallError> for OperationError {
 pub struct Domain {
     ledgers: Ledgers<Roster>,
     clock: Arc<dyn Clock>,
+    counts: Counts,
 }
 
 impl Domain {
-    /// The operations over these ledgers, by this clock.
+    /// The operations over these ledgers, by this clock, counted here.
     #[must_use]
-    pub fn new(ledgers: Ledgers<Roster>, clock: Arc<dyn Clock>) -> Self {
-        Self { ledgers, clock }
+    pub fn new(ledgers: Ledgers<Roster>, clock: Arc<dyn Clock>, meters: Meters) -> Self {
+        Self {
+            ledgers,
+            clock,
+            counts: Counts::new(meters),
+        }
     }
 
     /// The ledgers underneath.
@@ -138,7 +146,18 @@ impl Domain {
     ///
     /// # Errors
     /// See [`OperationError`]; `outcome_unknown` is the only one that leaves open whether it was done.
-    pub async fn call(&self, request: Request) -> Result<Answer, OperationError> {
+    pub async fn call(&self, mut request: Request) -> Result<Answer, OperationError> {
+        let (began, door) = (Instant::now(), request.caller.door);
+        let operation = request.operation.clone();
+        request.caller.withheld = self.counts.withheld.clone();
+        let outcome = self.route(request).await;
+        let refused = outcome.as_ref().err();
+        self.counts
+            .called(&operation, door, began.elapsed(), refused);
+        outcome
+    }
+
+    async fn route(&self, request: Request) -> Result<Answer, OperationError> {
         let unknown = || OperationError::of(&error::UNKNOWN_OPERATION);
         let declared = registry::find(&request.operation).ok_or_else(unknown)?;
         let outside = !matches!(request.caller.door, Door::Server | Door::Cli | Door::Outbox);

@@ -14,6 +14,7 @@
 mod badge;
 mod bounded;
 mod context;
+mod counts;
 mod dispatch;
 pub mod error;
 pub mod notifications;

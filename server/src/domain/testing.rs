@@ -93,7 +93,7 @@ impl World {
     pub(crate) async fn new() -> Self {
         let bench = Bench::with_inbox(Arc::new(MemoryStore::new()), Arc::new(OutboxDoor));
         let clock: Arc<dyn Clock> = bench.clock.clone();
-        let domain = Domain::new(bench.ledgers.clone(), clock);
+        let domain = Domain::new(bench.ledgers.clone(), clock, bench.telemetry.meters());
         let mut world = Self {
             bench,
             domain,

@@ -30,7 +30,10 @@ pub(super) async fn cors(State(edge): State<Edge>, request: Request, next: Next)
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match (preflight, allowed) {
         (true, true) => permission(),
-        (true, false) => StatusCode::FORBIDDEN.into_response(),
+        (true, false) => {
+            edge.refused("origin");
+            StatusCode::FORBIDDEN.into_response()
+        }
         (false, _) => next.run(request).await,
     };
     let headers = response.headers_mut();

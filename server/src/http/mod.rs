@@ -34,7 +34,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::auth::TokenVerifier;
 use crate::domain::Domain;
@@ -104,6 +104,13 @@ pub struct Shared {
     importing: api::Importing,
 }
 
+impl Shared {
+    /// Counts a request that came to no operation.
+    fn refused(&self, reason: &'static str) {
+        self.meters.count(catalogue::HTTP_REFUSED, &[reason]);
+    }
+}
+
 impl Deref for Edge {
     type Target = Shared;
     fn deref(&self) -> &Shared {
@@ -158,8 +165,14 @@ async fn wrong_method() -> Problem {
     Problem::method_not_allowed("GET, HEAD".to_owned())
 }
 
+/// Summed and written off the shard's thread: nobody's messages wait for whoever watches.
 async fn metrics(State(edge): State<Edge>) -> Response {
-    let text = edge.telemetry.exposition();
+    let telemetry = edge.telemetry.clone();
+    let text = tokio::task::spawn_blocking(move || telemetry.exposition()).await;
+    let Ok(text) = text else {
+        // Only a panic ends it otherwise, and that is in the log.
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let kind = HeaderValue::from_static(telemetry::CONTENT_TYPE);
     ([(CONTENT_TYPE, kind)], text).into_response()
 }

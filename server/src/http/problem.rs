@@ -143,6 +143,12 @@ impl Problem {
         self.code
     }
 
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// As sent.
     #[must_use]
     pub fn details(&self) -> Details {

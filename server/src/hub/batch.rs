@@ -9,9 +9,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use klokke_protocol::ChannelName;
 
 use super::encode::{Encodings, Form};
-use super::publication::{Item, Publication};
+use super::fan_out::{FanOut, Sink, Told};
+use super::publication::{Item, Kind, Publication};
 use super::subscriber::{Marks, Subscriber};
 use super::{Measure, Wire};
 
@@ -29,6 +31,8 @@ pub(super) type ItemSet = u64;
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) epoch: u32,
+    /// When it came, by the hub's stopwatch.
+    pub(super) came_us: u64,
     pub(super) item: Item,
 }
 
@@ -65,12 +69,16 @@ struct Class {
     key: ClassKey,
     /// `None`: some payload cannot be told in this codec.
     frame: Option<Bytes>,
+    told: Told,
+    /// Subscribers that took it and are not in the figures yet.
+    taken: u32,
 }
 
 /// The items of one walk and their encodings so far.
 #[derive(Debug)]
 pub(super) struct Batch {
     items: Vec<Item>,
+    came_us: Vec<u64>,
     /// The publication before the first item, base of its delta.
     previous: Option<Arc<Publication>>,
     epoch: u32,
@@ -81,6 +89,8 @@ pub(super) struct Batch {
     encodings: Encodings,
     classes: Vec<Class>,
     recent_class: usize,
+    /// Publications that filters kept from subscribers and that are not in the figures yet.
+    filtered: u64,
 }
 
 impl Batch {
@@ -93,6 +103,7 @@ impl Batch {
     ) -> Option<Self> {
         let epoch = queue.front()?.epoch;
         let mut items = Vec::with_capacity(queue.len().min(BATCH_MAX_ITEMS));
+        let mut came_us = Vec::with_capacity(items.capacity());
         let mut bytes = 0;
         while let Some(next) = queue.front() {
             bytes += next.item.size();
@@ -100,7 +111,10 @@ impl Batch {
             if next.epoch != epoch || (is_full && !items.is_empty()) {
                 break;
             }
-            items.extend(queue.pop_front().map(|queued| queued.item));
+            if let Some(queued) = queue.pop_front() {
+                items.push(queued.item);
+                came_us.push(queued.came_us);
+            }
         }
         Some(Self {
             previous,
@@ -111,15 +125,19 @@ impl Batch {
             encodings: Encodings::default(),
             classes: Vec::new(),
             recent_class: 0,
+            filtered: 0,
+            came_us,
             items,
         })
     }
 
     /// Batches of items that had to wait for one subscription to become active.
     pub(super) fn of_late(items: Vec<(u32, Item)>) -> impl Iterator<Item = Self> {
-        let queued = items
-            .into_iter()
-            .map(|(epoch, item)| Queued { epoch, item });
+        let queued = items.into_iter().map(|(epoch, item)| Queued {
+            epoch,
+            came_us: 0,
+            item,
+        });
         let mut queue: VecDeque<_> = queued.collect();
         // Numbered beyond any moment of joining: which of them it may get was decided before.
         std::iter::from_fn(move || Self::take(&mut queue, u64::MAX, None))
@@ -149,7 +167,7 @@ impl Batch {
     }
 
     /// What `subscriber` gets; moves its position on.
-    pub(super) fn share(&self, subscriber: &mut Subscriber, now_ms: u64) -> Share {
+    pub(super) fn share(&mut self, subscriber: &mut Subscriber, now_ms: u64) -> Share {
         let all = ItemSet::MAX >> (BATCH_MAX_ITEMS - self.items.len());
         let shown = match self.offsets {
             _ if !subscriber.marks.has(Marks::POSITIONED) => {
@@ -197,7 +215,7 @@ impl Batch {
     }
 
     /// What the lens and the filter let through of `candidates`.
-    fn disclosed(&self, subscriber: &Subscriber, candidates: ItemSet, now_ms: u64) -> Share {
+    fn disclosed(&mut self, subscriber: &Subscriber, candidates: ItemSet, now_ms: u64) -> Share {
         let (mut shown, mut bare) = (0, 0);
         for (n, item) in self.items.iter().enumerate() {
             let bit = candidates & (1 << n);
@@ -205,7 +223,10 @@ impl Batch {
                 Item::Announcement(_) if subscriber.marks.has(Marks::JOIN_LEAVE) => shown |= bit,
                 Item::Announcement(_) => {}
                 Item::Publication(publication) => match subscriber.measure(publication, now_ms) {
-                    Measure::Hidden => {}
+                    Measure::Hidden => {
+                        let is_filtered = bit != 0 && subscriber.filters_out(publication);
+                        self.filtered += u64::from(is_filtered);
+                    }
                     Measure::Full => shown |= bit,
                     Measure::Bare => {
                         shown |= bit;
@@ -235,8 +256,13 @@ impl Batch {
         if recent.is_none_or(|class| class.key != key) {
             let known = self.classes.iter().position(|class| class.key == key);
             self.recent_class = known.unwrap_or_else(|| {
-                let frame = self.encode(key);
-                self.classes.push(Class { key, frame });
+                let (frame, told) = self.encode(key).unzip();
+                self.classes.push(Class {
+                    key,
+                    frame,
+                    told: told.unwrap_or_default(),
+                    taken: 0,
+                });
                 self.classes.len() - 1
             });
         }
@@ -260,9 +286,13 @@ impl Batch {
         }
     }
 
-    fn encode(&mut self, key: ClassKey) -> Option<Bytes> {
+    fn encode(&mut self, key: ClassKey) -> Option<(Bytes, Told)> {
         let codec = key.wire.codec();
         let mut messages = Vec::with_capacity(key.shown.count_ones() as usize);
+        let mut told = Told {
+            withheld: key.bare.count_ones(),
+            ..Told::default()
+        };
         let mut previous = self.previous.as_ref();
         // Whether the reader has `previous` in full, which a delta needs.
         let mut has_previous = key.form == Form::Delta;
@@ -270,7 +300,9 @@ impl Batch {
             let is_shown = key.shown & (1 << n) != 0;
             match item {
                 Item::Announcement(announcement) if is_shown => {
-                    messages.push(self.encodings.announcement(codec, n, announcement)?);
+                    let message = self.encodings.announcement(codec, n, announcement)?;
+                    told.add(item.kind(), message.len());
+                    messages.push(message);
                 }
                 Item::Announcement(_) => {}
                 Item::Publication(publication) => {
@@ -283,20 +315,49 @@ impl Batch {
                         };
                         let base = previous.filter(|_| has_previous && !is_bare);
                         let form = key.form.with_base(base);
-                        messages.push(self.encodings.publication(
-                            codec,
-                            n,
-                            publication,
-                            measure,
-                            form,
-                        )?);
+                        let message =
+                            self.encodings
+                                .publication(codec, n, publication, measure, form)?;
+                        told.add(item.kind(), message.len());
+                        messages.push(message);
                     }
                     has_previous = is_shown && !is_bare;
                     previous = Some(publication);
                 }
             }
         }
-        Some(key.wire.frame(&messages))
+        Some((key.wire.frame(&messages), told))
+    }
+
+    /// The subscriber last asked for took its frame.
+    pub(super) fn taken(&mut self) {
+        if let Some(class) = self.classes.get_mut(self.recent_class) {
+            class.taken += 1;
+        }
+    }
+
+    /// Reports what was delivered since the last time, summed up by class.
+    pub(super) fn report(
+        &mut self,
+        channel: &ChannelName,
+        sink: &mut impl Sink,
+        done: &mut FanOut,
+    ) {
+        done.encodings += self.encodings.take_made();
+        for class in self.classes.iter_mut().filter(|class| class.taken > 0) {
+            let taken = std::mem::take(&mut class.taken);
+            sink.delivered(channel, class.key.wire, &class.told, taken);
+        }
+        let filtered = std::mem::take(&mut self.filtered);
+        if filtered > 0 {
+            sink.filtered(channel, filtered);
+        }
+    }
+
+    /// Its items, with when they came.
+    pub(super) fn arrivals(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let kinds = self.items.iter().map(Item::kind);
+        kinds.zip(self.came_us.iter().copied())
     }
 }
 

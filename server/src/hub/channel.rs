@@ -65,7 +65,9 @@ impl Channel {
     }
 
     /// Queues an item; drops the oldest when too much waits.
-    pub(super) fn push(&mut self, item: Item) {
+    ///
+    /// `came_us` is when it came, for the figures.
+    pub(super) fn push(&mut self, item: Item, came_us: u64) {
         if let Item::Publication(publication) = &item
             && publication.offset > 0
         {
@@ -77,6 +79,7 @@ impl Channel {
         }
         self.queue.push_back(Queued {
             epoch: self.epoch_number,
+            came_us,
             item,
         });
         self.next_number += 1;

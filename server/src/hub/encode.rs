@@ -49,7 +49,11 @@ struct Key {
 
 /// Messages of one batch, encoded at most once each. `None` for what JSON cannot tell.
 #[derive(Debug, Default)]
-pub(super) struct Encodings(HashMap<Key, Option<Bytes>, rustc_hash::FxBuildHasher>);
+pub(super) struct Encodings {
+    messages: HashMap<Key, Option<Bytes>, rustc_hash::FxBuildHasher>,
+    /// Encoded since last asked.
+    made: usize,
+}
 
 impl Encodings {
     pub(super) fn publication(
@@ -71,7 +75,8 @@ impl Encodings {
             measure,
             form,
         };
-        let encoded = self.0.entry(key).or_insert_with(|| {
+        let encoded = self.messages.entry(key).or_insert_with(|| {
+            self.made += 1;
             let push = Push {
                 channel: publication.channel.as_str().to_owned(),
                 publication: Some(publication.to_wire(codec, measure, shape)?),
@@ -94,7 +99,8 @@ impl Encodings {
             measure: Measure::Full,
             form: Form::Plain,
         };
-        let encoded = self.0.entry(key).or_insert_with(|| {
+        let encoded = self.messages.entry(key).or_insert_with(|| {
+            self.made += 1;
             let info = Some((*announcement.info).clone());
             let mut push = Push {
                 channel: announcement.channel.as_str().to_owned(),
@@ -107,6 +113,11 @@ impl Encodings {
             encode_push(codec, push)
         });
         encoded.clone()
+    }
+
+    /// How many messages were encoded since this was last asked.
+    pub(super) fn take_made(&mut self) -> usize {
+        std::mem::take(&mut self.made)
     }
 }
 

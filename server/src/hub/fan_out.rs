@@ -6,7 +6,7 @@ use klokke_protocol::ChannelName;
 use super::batch::{Batch, Share};
 use super::channel::Channel;
 use super::subscriber::{Marks, Subscriber};
-use super::{ConnKey, Hub};
+use super::{ConnKey, Hub, Kind, Wire};
 
 /// Where the hub's bytes go: the connections of the shard.
 pub trait Sink {
@@ -20,6 +20,47 @@ pub trait Sink {
     /// A payload cannot be told in the connection's codec (binary for a JSON client): the driver closes the
     /// connection with 3506.
     fn inappropriate(&mut self, conn: ConnKey);
+
+    /// `subscribers` of one transport took the same messages; for the figures, once for many writes.
+    fn delivered(&mut self, channel: &ChannelName, wire: Wire, told: &Told, subscribers: u32);
+
+    /// Filters kept publications from subscribers; for the figures.
+    fn filtered(&mut self, channel: &ChannelName, publications: u64);
+
+    /// These have reached the channel's last subscriber here; with when they came, by the hub's
+    /// stopwatch. For the figures.
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>);
+}
+
+/// What one frame of a fan-out tells: messages and their bytes, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Publications.
+    pub publications: u32,
+    /// Their bytes.
+    pub publication_bytes: u64,
+    /// News of who came.
+    pub joins: u32,
+    /// Their bytes.
+    pub join_bytes: u64,
+    /// News of who went.
+    pub leaves: u32,
+    /// Their bytes.
+    pub leave_bytes: u64,
+    /// Publications of which only the bare signal was told.
+    pub withheld: u32,
+}
+
+impl Told {
+    pub(super) fn add(&mut self, kind: Kind, bytes: usize) {
+        let (count, sum) = match kind {
+            Kind::Publication => (&mut self.publications, &mut self.publication_bytes),
+            Kind::Join => (&mut self.joins, &mut self.join_bytes),
+            Kind::Leave => (&mut self.leaves, &mut self.leave_bytes),
+        };
+        *count += 1;
+        *sum += bytes as u64;
+    }
 }
 
 /// What became of a write.
@@ -41,6 +82,8 @@ pub struct FanOut {
     pub writes: usize,
     /// Messages in them.
     pub messages: usize,
+    /// Messages encoded for them.
+    pub encodings: usize,
 }
 
 impl Hub {
@@ -89,6 +132,7 @@ impl Hub {
                 } else if subscriber.is_buffering() {
                     batch.buffer(subscriber);
                 }
+                batch.report(&name, sink, done);
             }
         }
     }
@@ -114,7 +158,9 @@ impl Channel {
         }
         done.visited += stop - walk.cursor;
         walk.cursor = stop;
+        walk.batch.report(&self.name, sink, done);
         if stop == walk.end {
+            sink.finished(&self.name, walk.batch.arrivals());
             self.end_walk();
         }
     }
@@ -156,8 +202,9 @@ impl Batch {
         let messages = shown.count_ones();
         done.writes += 1;
         done.messages += messages as usize;
-        if sink.write(conn, frame, messages) == Written::Refused {
-            subscriber.marks.set(Marks::CUT, true);
+        match sink.write(conn, frame, messages) {
+            Written::Accepted => self.taken(),
+            Written::Refused => subscriber.marks.set(Marks::CUT, true),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::channel::Channel;
 use super::publication::Item;
 use super::subscriber::{ConnKey, Marks, Subscriber};
 use super::{Announcement, Lens, Publication, SubOptions};
+use crate::telemetry::Stopwatch;
 
 /// Subscriptions and fan-out of one shard; see the [module](super) for the order of calls.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub struct Hub {
     pub(super) late: Vec<Late>,
     subscriptions: usize,
     attempts: u32,
+    watch: Stopwatch,
 }
 
 /// One attempt to subscribe: what was read for it is of no use to a later one.
@@ -79,6 +81,15 @@ impl Hub {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A hub that measures by this for the figures.
+    #[must_use]
+    pub fn timed(watch: &Stopwatch) -> Self {
+        Self {
+            watch: watch.clone(),
+            ..Self::default()
+        }
     }
 
     /// How many channels have a subscriber here.
@@ -237,7 +248,7 @@ impl Hub {
             return;
         };
         let channel = &mut self.channels[key];
-        channel.push(item);
+        channel.push(item, self.watch.us());
         channel.checked_ms = now_ms;
         if !channel.is_listed {
             channel.is_listed = true;

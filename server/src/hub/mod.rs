@@ -30,12 +30,12 @@ mod tests;
 mod wire;
 
 pub use activate::{ActivateError, Activation, Backlog};
-pub use fan_out::{FanOut, Sink, Written};
+pub use fan_out::{FanOut, Sink, Told, Written};
 pub use lens::{Audience, Lens, Measure};
 pub use membership::{Attempt, Hub, SubscribeError, Unsubscribed};
 pub use options::SubOptions;
 pub use position::PositionCheck;
 pub use presence::PresenceTally;
-pub use publication::{Announcement, Content, Movement, Publication, Tags};
+pub use publication::{Announcement, Content, Kind, Movement, Publication, Tags};
 pub use subscriber::ConnKey;
 pub use wire::Wire;

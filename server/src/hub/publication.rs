@@ -79,6 +79,26 @@ pub enum Movement {
     Leave,
 }
 
+/// What kind of thing goes through a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A publication.
+    Publication,
+    /// Somebody came.
+    Join,
+    /// Somebody went.
+    Leave,
+}
+
+impl From<Movement> for Kind {
+    fn from(movement: Movement) -> Self {
+        match movement {
+            Movement::Join => Self::Join,
+            Movement::Leave => Self::Leave,
+        }
+    }
+}
+
 /// One thing waiting in a channel.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
@@ -87,6 +107,13 @@ pub(super) enum Item {
 }
 
 impl Item {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Publication(_) => Kind::Publication,
+            Self::Announcement(news) => news.movement.into(),
+        }
+    }
+
     /// The publication's offset; 0 for what is in no stream.
     pub(super) fn offset(&self) -> u64 {
         match self {

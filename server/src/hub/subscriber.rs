@@ -159,11 +159,16 @@ impl Subscriber {
     /// How much of a publication it sees; filters hide what does not match.
     pub(super) fn measure(&self, publication: &Publication, now_ms: u64) -> Measure {
         let content = &publication.content;
-        if self.marks.has(Marks::FILTERED) && !self.wants(&content.tags) {
+        if self.filters_out(publication) {
             return Measure::Hidden;
         }
         self.lens
             .measure(content.audience, content.is_sensitive(), now_ms)
+    }
+
+    /// Whether its filter hides a publication.
+    pub(super) fn filters_out(&self, publication: &Publication) -> bool {
+        self.marks.has(Marks::FILTERED) && !self.wants(&publication.content.tags)
     }
 
     fn wants(&self, tags: &Tags) -> bool {

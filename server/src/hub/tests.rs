@@ -1,6 +1,7 @@
 //! The hub against a model, with many clients, and byte by byte.
 
 mod bytes;
+mod figures;
 mod oracle;
 mod positions;
 mod simulator;
@@ -103,6 +104,9 @@ struct Kept {
     lost: Vec<(ConnKey, ChannelName)>,
     inappropriate: Vec<ConnKey>,
     refusing: Vec<u32>,
+    delivered: Vec<(ChannelName, Wire, Told, u32)>,
+    filtered: u64,
+    finished: Vec<(ChannelName, Kind, u64)>,
 }
 
 impl Sink for Kept {
@@ -120,6 +124,20 @@ impl Sink for Kept {
 
     fn inappropriate(&mut self, conn: ConnKey) {
         self.inappropriate.push(conn);
+    }
+
+    fn delivered(&mut self, channel: &ChannelName, wire: Wire, told: &Told, subscribers: u32) {
+        self.delivered
+            .push((channel.clone(), wire, *told, subscribers));
+    }
+
+    fn filtered(&mut self, _: &ChannelName, publications: u64) {
+        self.filtered += publications;
+    }
+
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>) {
+        let items = items.map(|(kind, came_us)| (channel.clone(), kind, came_us));
+        self.finished.extend(items);
     }
 }
 

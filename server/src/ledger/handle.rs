@@ -3,16 +3,18 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Message, Reading, run_actor};
+use super::counts::Counts;
 use super::port::{Clock, Inbox, Outlet, ShardAnswer, Spawner};
 use super::{Call, CallError, ChannelName, Done, Epoch, IndexKey, LedgerId, RecordKey, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Store};
+use crate::telemetry::Meters;
 
 /// Calls that may wait at one ledger. At 20,000 commits a second this is 50 ms of work; more
 /// waiting would only make answers later, so callers are told to come again.
@@ -38,6 +40,8 @@ pub struct Setup<S: State> {
     pub clock: Arc<dyn Clock>,
     /// When idle ledgers are unloaded; [`IDLE_UNLOAD`] unless a test wants another.
     pub idle_unload: Duration,
+    /// Where is counted.
+    pub meters: Meters,
 }
 
 /// The handle to all ledgers. Cheap to clone; see the [module](super) for the promises.
@@ -68,6 +72,7 @@ pub(super) struct Inner<S: State> {
     pub(super) inbox: Arc<dyn Inbox<S>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) idle_unload: Duration,
+    pub(super) counts: Counts,
     /// Mixed into the epochs of ledgers that have no commit yet.
     nonce: u128,
     closed: AtomicBool,
@@ -133,6 +138,7 @@ impl<S: State> Ledgers<S> {
                 inbox: setup.inbox,
                 clock: setup.clock,
                 idle_unload: setup.idle_unload,
+                counts: Counts::new(&setup.meters),
                 nonce,
                 closed: AtomicBool::new(false),
                 actors: AtomicUsize::new(0),
@@ -148,6 +154,13 @@ impl<S: State> Ledgers<S> {
     /// See [`CallError`]; only [`CallError::Unknown`] and [`CallError::Closed`] leave open whether
     /// it was done.
     pub async fn call(&self, ledger: &LedgerId, call: Call<S>) -> Result<Done, CallError> {
+        let began = Instant::now();
+        let outcome = self.ask(ledger, call).await;
+        self.inner.counts.called(began.elapsed(), &outcome);
+        outcome
+    }
+
+    async fn ask(&self, ledger: &LedgerId, call: Call<S>) -> Result<Done, CallError> {
         let (reply, answer) = oneshot::channel();
         self.send(ledger, Message::Call(call, reply))?;
         answer.await.unwrap_or(Err(CallError::Closed))
@@ -275,7 +288,10 @@ impl<S: State> Ledgers<S> {
         let message = match part.get(ledger) {
             Some(mailbox) => match mailbox.try_send(message) {
                 Ok(()) => return Ok(()),
-                Err(TrySendError::Full(_)) => return Err(CallError::Busy),
+                Err(TrySendError::Full(_)) => {
+                    self.inner.counts.turned_away();
+                    return Err(CallError::Busy);
+                }
                 Err(TrySendError::Closed(message)) => message,
             },
             None => message,
@@ -351,6 +367,7 @@ struct Running<S: State>(Arc<Inner<S>>);
 impl<S: State> Running<S> {
     fn new(inner: &Arc<Inner<S>>) -> Self {
         inner.actors.fetch_add(1, Ordering::SeqCst);
+        inner.counts.loaded.add(1);
         Self(Arc::clone(inner))
     }
 }
@@ -358,6 +375,7 @@ impl<S: State> Running<S> {
 impl<S: State> Drop for Running<S> {
     fn drop(&mut self) {
         self.0.actors.fetch_sub(1, Ordering::SeqCst);
+        self.0.counts.loaded.add(-1);
         self.0.ended.notify_waiters();
     }
 }

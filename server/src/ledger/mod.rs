@@ -66,7 +66,10 @@ mod codec;
 #[cfg(test)]
 mod codec_tests;
 mod commit;
+mod counts;
 pub(crate) mod derived;
+#[cfg(test)]
+mod figures_tests;
 mod handle;
 pub mod inspect;
 mod job;

@@ -90,7 +90,7 @@ async fn deliver_all<S: State>(
     ledgers: &Ledgers<S>,
     source: &LedgerId,
 ) -> Result<usize, CallError> {
-    let store = ledgers.store();
+    let (store, counts) = (ledgers.store(), &ledgers.inner().counts);
     let mut after: Option<OutboxKey> = None;
     let mut held_up = HashSet::new();
     let mut staying = 0;
@@ -109,8 +109,9 @@ async fn deliver_all<S: State>(
                 Err(StoreError::Damaged(_)) => {
                     tracing::error!(ledger = %key.source, seq = key.seq, n = key.n,
                         "outbox item cannot be read; set aside");
-                    if store.outbox_done(&key, OutboxEnd::Refused).await.is_err() {
-                        staying += 1;
+                    match store.outbox_done(&key, OutboxEnd::Refused).await {
+                        Ok(()) => counts.ended(OutboxEnd::Refused),
+                        Err(_) => staying += 1,
                     }
                     continue;
                 }
@@ -121,8 +122,12 @@ async fn deliver_all<S: State>(
                 continue;
             }
             match deliver(ledgers, &key, &item, actor).await {
-                Some(end) => store.outbox_done(&key, end).await?,
+                Some(end) => {
+                    store.outbox_done(&key, end).await?;
+                    counts.ended(end);
+                }
                 None => {
+                    counts.failed.add(1);
                     held_up.insert(item.to);
                     staying += 1;
                 }
@@ -177,27 +182,25 @@ async fn deliver<S: State>(
 
 impl<S: State> Ledgers<S> {
     /// Resumes the delivery of every outbox item that waits in the store. To be called once after
-    /// start; later items are delivered by the ledgers that made them.
+    /// start and before anybody calls; later items are delivered by the ledgers that made them.
     ///
     /// # Errors
     /// When the store fails; nothing is lost by calling it again.
     pub async fn resume_outboxes(&self) -> Result<usize, CallError> {
         let mut after: Option<OutboxKey> = None;
         let mut sources = HashSet::new();
+        let mut waiting = 0;
         loop {
             let page = self
                 .store()
                 .outbox_pending(None, after.as_ref(), PAGE)
                 .await?;
             let Some(last) = page.last() else { break };
-            // On to the next source: `seq` and `n` at their ends skip the rest of this one.
-            after = Some(OutboxKey {
-                seq: u64::MAX,
-                n: u32::MAX,
-                ..last.clone()
-            });
+            after = Some(last.clone());
+            waiting += page.len();
             sources.extend(page.into_iter().map(|key| key.source));
         }
+        self.inner().counts.pend(waiting);
         for source in &sources {
             self.send(source, Message::Outbox)?;
         }

@@ -282,12 +282,17 @@ impl<S: State> Round<S> {
         };
         let written = base.store.commit(batch).await;
         let written = match written {
-            Err(CommitError::Unknown(_)) => resolve(base, &round.sealed).await,
+            Err(CommitError::Unknown(_)) => {
+                context.ledgers.inner().counts.read_backs.add(1);
+                resolve(base, &round.sealed).await
+            }
             other => other,
         };
         match written {
             Ok(()) => {
                 for sealed in &round.sealed {
+                    let counts = &context.ledgers.inner().counts;
+                    counts.committed(&base.ledger, &sealed.commit);
                     apply_and_deliver(context, base, sealed).await;
                 }
                 round.answer(None);
@@ -394,6 +399,7 @@ async fn resolve<S: State>(base: &Base<S>, sealed: &[SealedCommit]) -> Result<()
 
 /// Takes in what somebody else wrote, delivering it like one's own.
 async fn catch_up<S: State>(context: &Context<S>, base: &mut Base<S>) -> Result<(), StoreError> {
+    context.ledgers.inner().counts.read_backs.add(1);
     loop {
         let page = base
             .store

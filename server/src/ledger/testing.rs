@@ -14,6 +14,7 @@ use super::{
     Spawner, State,
 };
 use crate::store::Store;
+use crate::telemetry::Telemetry;
 
 /// Spawns onto the `LocalSet` it was made in, whatever the shard.
 pub struct LocalSpawner {
@@ -141,6 +142,8 @@ pub struct Bench<S: State> {
     pub recorder: Arc<Recorder<S>>,
     /// The time.
     pub clock: Arc<HandClock>,
+    /// What was counted.
+    pub telemetry: Telemetry,
 }
 
 impl<S: State> Bench<S> {
@@ -153,6 +156,7 @@ impl<S: State> Bench<S> {
     pub fn with_inbox(store: Arc<dyn Store>, inbox: Arc<dyn Inbox<S>>) -> Self {
         let recorder = Arc::new(Recorder::default());
         let clock = HandClock::at(1_800_000_000_000);
+        let telemetry = Telemetry::new();
         let ledgers = Ledgers::new(Setup {
             store,
             spawner: LocalSpawner::start(),
@@ -160,11 +164,13 @@ impl<S: State> Bench<S> {
             inbox,
             clock: Arc::<HandClock>::clone(&clock),
             idle_unload: super::IDLE_UNLOAD,
+            meters: telemetry.meters(),
         });
         Self {
             ledgers,
             recorder,
             clock,
+            telemetry,
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Audience, Lens, Measure, ObjectId, ProfileId, Roster, SubjectId};
 use crate::ledger::Content;
+use crate::telemetry::Count;
 
 /// Who looks, and how.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Viewer {
     pub lens: Lens,
     /// The moment, in milliseconds since 1970.
     pub now_ms: u64,
+    /// Counts what is withheld from them until they step up.
+    pub withheld: Count,
 }
 
 /// What a viewer gets.

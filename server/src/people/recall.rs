@@ -14,6 +14,7 @@ use crate::ledger::{
     Actor, Call, CallError, ChannelName, Job, LedgerId, Ledgers, RecordKey, Refusal, View,
 };
 use crate::store::{ChannelEntry, ChannelHead, EntryRange};
+use crate::telemetry::Count;
 
 /// Most entries of one recall: what the client protocol recovers at once by default.
 pub const RECALL_MAX: usize = 300;
@@ -150,12 +151,13 @@ impl Known {
 impl Viewer {
     /// A login looking through a lens.
     #[must_use]
-    pub const fn new(subject: SubjectId, lens: super::Lens, now_ms: u64) -> Self {
+    pub fn new(subject: SubjectId, lens: super::Lens, now_ms: u64) -> Self {
         Self {
             subject,
             profile: None,
             lens,
             now_ms,
+            withheld: Count::default(),
         }
     }
 }

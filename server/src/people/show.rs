@@ -76,7 +76,10 @@ pub fn show_own<T>(
 ) -> Option<T> {
     match thing.measured(viewer) {
         Measure::Full => Some(full(roster)),
-        Measure::Bare => Some(bare(roster)),
+        Measure::Bare => {
+            viewer.withheld.add(1);
+            Some(bare(roster))
+        }
         Measure::Hidden => None,
     }
 }

@@ -26,6 +26,9 @@ impl Shard {
         let now = self.now_ms();
         let core = &mut *self.core.borrow_mut();
         for (channel, offset, entry) in delivery.publications() {
+            if self.index == 0 {
+                core.tally.heard(hub::Kind::Publication, channel);
+            }
             if core.hub.subscriber_count(channel) == 0 {
                 continue;
             }

@@ -13,7 +13,9 @@ use super::mailbox::{ConnectionInfo, Counts, Listing, Question, ShardInput};
 use super::publish::{self, Publishing};
 use super::shard::{Shard, goodbye};
 use super::streams::{self, PageWish, Reader};
-use crate::hub::{ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally};
+use crate::hub::{
+    self, ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally,
+};
 use crate::session::{
     Answer, BacklogWish, Effect, HistoryEffect, PresenceCount, SubscribeEffect, SubscribeFailure,
     Subscribed, Ticket,
@@ -87,7 +89,9 @@ impl Shard {
 
     fn close(&self, key: ConnKey, disconnect: &Disconnect) {
         if let Some(gone) = self.forget(key) {
-            self.core.borrow().tally.disconnected(disconnect.code);
+            let core = self.core.borrow();
+            core.tally.disconnected(gone.door, disconnect.code);
+            drop(core);
             let goodbye = goodbye(gone.door, disconnect.code, &disconnect.reason);
             gone.link.finish(goodbye, Last::AfterQueue);
         }
@@ -229,6 +233,7 @@ impl Shard {
                     ShardInput::Publish(Arc::clone(&publication))
                 });
                 if outcome.is_ok() {
+                    self.note_message(hub::Kind::Publication, &publication.channel);
                     let now = self.now_ms();
                     self.core.borrow_mut().hub.publish(&publication, now);
                 }

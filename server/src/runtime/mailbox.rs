@@ -286,6 +286,11 @@ impl Intake for Shards {
         }
     }
 
+    fn accepted(&self, tls: bool) {
+        let listener = if tls { "tls" } else { "plain" };
+        self.meters.count(catalogue::ACCEPTED_SOCKETS, &[listener]);
+    }
+
     fn refused(&self, why: Refused) {
         let reason = match why {
             Refused::Full => "connection_limit",
@@ -293,10 +298,53 @@ impl Intake for Shards {
             Refused::Rate => "rate",
         };
         self.meters.count(catalogue::HANDSHAKES_REFUSED, &[reason]);
+        if why == Refused::Full {
+            self.meters.count(catalogue::NODE_CONNECTION_LIMIT, &[]);
+        }
     }
 
     fn exhausted(&self) {
         self.meters
             .count(catalogue::HANDSHAKES_REFUSED, &["connection_limit"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn what_a_full_shard_refuses_is_counted() {
+        let telemetry = Telemetry::new();
+        let (shards, _inbound) = Shards::new(2, telemetry.meters());
+        for _ in 0..MAILBOX_MAX {
+            assert_eq!(shards.give(1, ShardInput::Stop), Ok(()));
+        }
+        assert_eq!(shards.give(1, ShardInput::Stop), Err(Busy));
+        assert_eq!(shards.give_all(None, || ShardInput::Stop), Err(Busy));
+        let counted = telemetry.exposition();
+        assert!(counted.contains("\nklokke_shard_mailbox_full_total 2\n"));
+    }
+
+    #[test]
+    fn who_is_not_let_in_is_counted_by_reason() {
+        let telemetry = Telemetry::new();
+        let (shards, _inbound) = Shards::new(1, telemetry.meters());
+        for why in [Refused::Full, Refused::Rate, Refused::Address] {
+            shards.accepted(why == Refused::Full);
+            shards.refused(why);
+        }
+        let counted = telemetry.exposition();
+        for series in [
+            "klokke_transport_sockets_accepted_total{listener=\"plain\"} 2",
+            "klokke_transport_sockets_accepted_total{listener=\"tls\"} 1",
+            "klokke_transport_handshakes_refused_total{reason=\"connection_limit\"} 1",
+            "klokke_transport_handshakes_refused_total{reason=\"rate\"} 1",
+            "klokke_transport_handshakes_refused_total{reason=\"address_limit\"} 1",
+            "centrifugo_node_client_connection_limit 1",
+        ] {
+            assert!(counted.contains(&format!("\n{series}\n")), "{series}");
+        }
     }
 }

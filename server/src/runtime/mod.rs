@@ -20,6 +20,7 @@ mod node;
 mod positions;
 mod publish;
 mod shard;
+mod sink;
 mod streams;
 mod tally;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use crate::auth::TokenVerifier;
 use crate::domain::Domain;
 use crate::ledger::Clock;
 use crate::session;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Meters, Telemetry};
 use crate::transport;
 
 /// What every shard works with. Cheap to clone.
@@ -58,6 +59,8 @@ pub struct Services {
     pub edge: axum::Router,
     /// Where is counted.
     pub telemetry: Telemetry,
+    /// For what happens seldom enough; each shard puts its own in place.
+    pub meters: Meters,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

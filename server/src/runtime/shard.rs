@@ -12,11 +12,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use klokke_protocol::{Codec, DisconnectCode};
+use klokke_protocol::{ChannelName, Codec, DisconnectCode};
 use tokio::sync::{Notify, watch};
 use tower::ServiceExt as _;
 
@@ -24,17 +24,19 @@ use super::Services;
 use super::connections::{Connection, Connections};
 use super::mailbox::{Inbound, ShardInput, Shards};
 use super::positions::{self, Positions};
+use super::sink::{Outcome, Sink};
 use super::tally::Tally;
 use super::wheel::Wheel;
-use crate::hub::{self, Announcement, ConnKey, Hub, Movement, Unsubscribed, Wire};
+use crate::hub::{Announcement, ConnKey, Hub, Kind, Movement, Unsubscribed, Wire};
 use crate::ledger::LedgerId;
 use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
+use crate::telemetry::Level;
 use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
 use crate::transport::{
-    Cause, Door, Host, Last, Link, LocalFuture, Opening, RequestBody, Uplink, Written, close_frame,
-    serve,
+    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Uplink,
+    close_frame, serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
@@ -72,13 +74,15 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(index: usize, services: Services, shards: Arc<Shards>) -> Rc<Self> {
+    pub(super) fn new(index: usize, mut services: Services, shards: Arc<Shards>) -> Rc<Self> {
         let now = services.clock.now_ms();
+        services.meters = services.telemetry.meters();
+        let tally = Tally::new(services.meters.clone(), Arc::clone(&services.session));
         let core = Core {
             connections: Connections::default(),
-            hub: Hub::new(),
+            hub: Hub::timed(&tally.watch),
             wheel: Wheel::new(now),
-            tally: Tally::new(services.telemetry.meters()),
+            tally,
             unsaid: HashSet::new(),
             midnight_ms: crate::people::day::next_midnight_ms(now),
             positions: Positions::new(now, services.session.position_check_delay_ms),
@@ -105,18 +109,21 @@ impl Shard {
         let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
         let mut fired = Vec::new();
         while !self.stopping.get() {
-            tokio::select! {
+            let input = tokio::select! {
                 biased;
-                Some(task) = inbound.tasks.recv() => { actors.spawn_local(task()); }
-                Some(_) = actors.join_next() => {}
-                Some(input) = inbound.inputs.recv() => {
-                    self.take(input);
-                    self.take_more(&mut inbound);
-                }
-                () = self.work.notified() => {}
-                () = &mut sleep => {}
+                Some(task) = inbound.tasks.recv() => { actors.spawn_local(task()); None }
+                Some(_) = actors.join_next() => None,
+                Some(input) = inbound.inputs.recv() => Some(input),
+                () = self.work.notified() => None,
+                () = &mut sleep => None,
+            };
+            let began = Instant::now();
+            if let Some(input) = input {
+                self.take(input);
+                self.take_more(&mut inbound);
             }
             self.turn(&mut fired);
+            self.core.borrow().tally.turned(began);
             let wake = self.next_wake();
             sleep.as_mut().reset(tokio::time::Instant::now() + wake);
             if self.core.borrow().hub.has_work() {
@@ -155,6 +162,7 @@ impl Shard {
 
     fn take(self: &Rc<Self>, input: ShardInput) {
         let now = self.now_ms();
+        self.core.borrow().tally.tell_time();
         match input {
             ShardInput::Socket(incoming) => {
                 let serving = serve(
@@ -172,9 +180,13 @@ impl Shard {
             ShardInput::Delivery(delivery) => self.deliver(&delivery),
             ShardInput::Answer(answer) => self.ledger_answered(answer),
             ShardInput::Publish(publication) => {
+                self.note_message(Kind::Publication, &publication.channel);
                 self.core.borrow_mut().hub.publish(&publication, now);
             }
-            ShardInput::Announce(news) => self.core.borrow_mut().hub.announce(&news, now),
+            ShardInput::Announce(news) => {
+                self.note_message(news.movement.into(), &news.channel);
+                self.core.borrow_mut().hub.announce(&news, now);
+            }
             ShardInput::Ask(question) => self.answer_question(question),
             ShardInput::Tell(directive) => {
                 let keys = self.core.borrow().connections.meant(&directive.target);
@@ -228,6 +240,7 @@ impl Shard {
             }
             let mut sink = Sink {
                 connections,
+                tally,
                 outcome: &mut outcome,
             };
             let done = hub.fan_out(now, FAN_OUT_BUDGET, &mut sink);
@@ -254,6 +267,7 @@ impl Shard {
     pub(super) fn with_session(self: &Rc<Self>, key: ConnKey, call: impl FnOnce(&mut Session)) {
         {
             let mut core = self.core.borrow_mut();
+            core.tally.tell_time();
             let Some(connection) = core.connections.find_mut(key) else {
                 return;
             };
@@ -299,7 +313,7 @@ impl Shard {
         // Counted first: whoever sees the close may look at the figures.
         {
             let core = self.core.borrow();
-            core.tally.disconnected(code.number());
+            core.tally.disconnected(connection.door, code.number());
             if code == DisconnectCode::SLOW {
                 core.tally.slow(connection.door);
             }
@@ -343,8 +357,16 @@ impl Shard {
         let _ = self
             .shards
             .give_all(Some(self.index), || ShardInput::Announce(Arc::clone(&news)));
+        self.note_message(news.movement.into(), &news.channel);
         self.core.borrow_mut().hub.announce(&news, self.now_ms());
         self.work.notify_one();
+    }
+
+    /// Counts what goes through a channel of the node. All shards hear it and one counts.
+    pub(super) fn note_message(&self, kind: Kind, channel: &ChannelName) {
+        if self.index == 0 {
+            self.core.borrow().tally.heard(kind, channel);
+        }
     }
 
     /// Runs a question to somebody else: at once when the answer is there, else as a task.
@@ -410,44 +432,6 @@ pub(super) fn goodbye(door: Door, code: u32, reason: &str) -> Bytes {
     }
 }
 
-/// What the hub found while writing.
-#[derive(Default)]
-struct Outcome {
-    slow: Vec<ConnKey>,
-    inappropriate: Vec<ConnKey>,
-    lost: Vec<(ConnKey, klokke_protocol::ChannelName)>,
-}
-
-/// The hub's way to the sockets.
-struct Sink<'a> {
-    connections: &'a Connections,
-    outcome: &'a mut Outcome,
-}
-
-impl hub::Sink for Sink<'_> {
-    fn write(&mut self, conn: ConnKey, frame: &Bytes, _: u32) -> hub::Written {
-        let Some(connection) = self.connections.find(conn) else {
-            return hub::Written::Refused;
-        };
-        match connection.link.write(frame) {
-            Written::Sent | Written::Queued => hub::Written::Accepted,
-            Written::Overflow => {
-                self.outcome.slow.push(conn);
-                hub::Written::Refused
-            }
-            Written::Closed => hub::Written::Refused,
-        }
-    }
-
-    fn position_lost(&mut self, conn: ConnKey, channel: &klokke_protocol::ChannelName) {
-        self.outcome.lost.push((conn, channel.clone()));
-    }
-
-    fn inappropriate(&mut self, conn: ConnKey) {
-        self.outcome.inappropriate.push(conn);
-    }
-}
-
 impl Shard {
     fn connection(&self, opening: &Opening, link: &Rc<Link>) -> Connection {
         let wire = match (opening.door, opening.codec) {
@@ -471,6 +455,7 @@ impl Shard {
             client: client.clone(),
             emulation: secret.clone(),
             jitter: rand::random(),
+            counts: Rc::clone(self.core.borrow().tally.sessions(opening.door)),
         };
         let settings = Arc::clone(&self.services.session);
         Connection {
@@ -526,13 +511,21 @@ impl Host for Shard {
         self.with_session(id, |session| session.handle_frame(frame, now));
     }
 
+    fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {
+        self.core.borrow().tally.turned_away(asked, why);
+    }
+
+    fn queued(self: &Rc<Self>) -> Level {
+        self.core.borrow().tally.queued.clone()
+    }
+
     fn pong(self: &Rc<Self>, id: ConnKey) {
         self.with_session(id, Session::handle_pong);
     }
 
     fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause) {
-        if self.forget(id).is_some() {
-            self.core.borrow().tally.closed(cause);
+        if let Some(gone) = self.forget(id) {
+            self.core.borrow().tally.closed(gone.door, cause);
         }
     }
 

@@ -11,9 +11,10 @@ use super::Services;
 use crate::domain;
 use crate::hub::{self, Backlog, Lens};
 use crate::ledger::{CallError, Content, Entries, LedgerId, Publisher};
-use crate::people::{Disclosure, RECALL_MAX, SubjectId, Viewer, recall};
+use crate::people::{Disclosure, RECALL_MAX, Shown, SubjectId, Viewer, recall};
 use crate::session::{BacklogWish, ChannelOptions, HistoryPage};
 use crate::store::{ChannelEntry, EntryRange, Order};
+use crate::telemetry::catalogue;
 
 /// Entries read at once in search of one that is not too old.
 const AGED_PAGE: usize = 256;
@@ -201,6 +202,12 @@ async fn read(
         let recalled = recalled.map_err(|error| error_of(&error))?;
         let (found, last) = (recalled.entries.len(), recalled.entries.last());
         let last = last.map(|it| it.entry.offset);
+        let bare = |it: &&Shown| matches!(it.disclosure, Disclosure::Bare(_));
+        let withheld = recalled.entries.iter().filter(bare).count();
+        if withheld > 0 {
+            let step_up = services.meters.counter(catalogue::STEP_UP_REQUIRED, &[]);
+            step_up.add(withheld as u64);
+        }
         let shown = recalled.entries.into_iter().map(|it| {
             let content = disclosed(it.disclosure, &it.entry.entry.content.tags);
             publication(channel, &recalled.epoch, &it.entry, content)

@@ -154,6 +154,7 @@ fn start_whole(
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
         idle_unload: IDLE_UNLOAD,
+        meters: telemetry.meters(),
     });
     let key = VerificationKey::new(&KeyMaterial::Hmac(SECRET.to_vec())).unwrap();
     let ring = KeyRing::new(vec![key]).unwrap();
@@ -163,11 +164,12 @@ fn start_whole(
     let services = Services {
         subscription_tokens: Arc::<JwtVerifier>::clone(&tokens),
         tokens,
-        domain: Domain::new(ledgers.clone(), Arc::clone(&clock)),
+        domain: Domain::new(ledgers.clone(), Arc::clone(&clock), telemetry.meters()),
         session: Arc::new(session),
         transport: Arc::new(transport),
         edge,
         telemetry: telemetry.clone(),
+        meters: telemetry.meters(),
         clock,
     };
     let control = prepared.control(&services);

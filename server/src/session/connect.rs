@@ -8,12 +8,13 @@ use klokke_protocol::{
     StreamPosition, SubscribeRequest, SubscribeResult,
 };
 
+use super::counts::ClientName;
 use super::keepalive::ttl_seconds;
 use super::machine::{Phase, PingStyle, Session, Task};
 use super::subscription::{Joining, Origin, Wish};
 use super::{
     Answer, Effect, Entitlement, Identity, RecoveryMode, ServerSubscription, SubscribeFailure,
-    Ticket, recovery, rights,
+    Ticket, rights,
 };
 use crate::auth::{ConnectionToken, TokenError, UnixMillis};
 
@@ -48,6 +49,7 @@ impl Connecting {
 impl Session {
     pub(super) fn on_connect(&mut self, id: u32, request: ConnectRequest, now_ms: u64) {
         self.phase = Phase::Connecting;
+        self.client_name = ClientName::of(&request.name);
         let connecting = Connecting {
             positions: request.subs,
             ..Connecting::default()
@@ -276,7 +278,7 @@ impl Session {
         if let Some(joinings) = &mut self.joinings {
             joinings.retain(|(_, joining)| joining.channel.as_str() != channel);
         }
-        if let Some(gone) = self.subscriptions.remove(channel) {
+        if let Some(gone) = self.strike(channel) {
             self.effect(Effect::Unsubscribe {
                 channel: gone.channel,
             });
@@ -300,7 +302,7 @@ impl Session {
             }
             Err(SubscribeFailure::Refused(error)) => return self.abandon(id, error),
         };
-        let Ok(mut result) = recovery::result(&joining, subscribed) else {
+        let Ok(mut result) = self.recovered(&joining, subscribed) else {
             return self.abandon(id, ErrorCode::UNRECOVERABLE_POSITION);
         };
         self.complete(&joining, &mut result, now_ms);
@@ -326,7 +328,7 @@ impl Session {
             .map(|it| it.channel.clone())
             .collect();
         for channel in channels {
-            self.subscriptions.remove(channel.as_str());
+            self.strike(channel.as_str());
             self.effect(Effect::Unsubscribe { channel });
         }
         self.reject(id, error);
@@ -365,6 +367,8 @@ impl Session {
             ..ConnectResult::default()
         };
         self.phase = Phase::Open;
+        self.counts.connected(self.client_name);
+        self.is_counted = true;
         self.reply(id, ReplyResult::Connect(Box::new(result)));
         self.start_pings(now_ms);
         self.set_expiry(expires_at_ms);

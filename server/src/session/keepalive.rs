@@ -2,10 +2,12 @@
 
 use klokke_protocol::{DisconnectCode, Reply, UnsubscribeCode};
 
-use super::Effect;
 use super::machine::{Phase, PingStyle, Session};
+use super::{Effect, Frame, NamespaceId};
 use crate::auth::UnixMillis;
 
+/// A WebSocket ping without a payload.
+const NATIVE_PING_BYTES: u64 = 2;
 /// Stands for "never".
 const NEVER: u64 = u64::MAX;
 
@@ -108,8 +110,13 @@ impl Session {
     fn send_ping(&mut self, now_ms: u64) {
         match self.ping {
             PingStyle::Messages => self.say(&Reply::ping()),
-            PingStyle::Frames => self.effect(Effect::Ping),
+            PingStyle::Frames => {
+                let (ping, bytes) = (Frame::ServerPing, NATIVE_PING_BYTES);
+                self.counts.sent(ping, NamespaceId::NONE, 1, bytes);
+                self.effect(Effect::Ping);
+            }
         }
+        self.pinged_us = self.counts.now_us();
         self.deadlines.ping = now_ms.saturating_add(self.settings.ping_interval_ms);
         if self.wants_pong() && self.deadlines.pong == NEVER {
             self.deadlines.pong = now_ms.saturating_add(self.settings.pong_timeout_ms);
@@ -121,6 +128,7 @@ impl Session {
         if self.deadlines.pong == NEVER {
             return self.close(DisconnectCode::BAD_REQUEST);
         }
+        self.counts.pong(self.pinged_us);
         self.deadlines.pong = NEVER;
     }
 
@@ -128,6 +136,11 @@ impl Session {
     /// RFC 6455.
     pub fn handle_pong(&mut self) {
         if self.phase == Phase::Open && self.ping == PingStyle::Frames {
+            self.counts
+                .received(Frame::ClientPong, NamespaceId::NONE, 0);
+            if self.deadlines.pong != NEVER {
+                self.counts.pong(self.pinged_us);
+            }
             self.deadlines.pong = NEVER;
         }
     }

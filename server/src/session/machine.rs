@@ -4,6 +4,7 @@
 //! `refresh`, `server_side`); time in `keepalive`.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -12,9 +13,10 @@ use klokke_protocol::{
 };
 
 use super::connect::Connecting;
+use super::counts::{Asked, ClientName};
 use super::keepalive::Deadlines;
 use super::subscription::{Joining, Subscriptions};
-use super::{Answer, Effect, Event, Identity, Settings, Ticket};
+use super::{Answer, Counts, Effect, Event, Frame, Identity, NamespaceId, Settings, Ticket};
 use crate::hub::Wire;
 
 /// Largest frames that may wait behind a command that takes its time. The driver stops reading at one;
@@ -37,6 +39,8 @@ pub struct Link {
     pub emulation: Option<Box<str>>,
     /// A random number that spreads first pings.
     pub jitter: u32,
+    /// Where its doings are counted.
+    pub counts: Rc<Counts>,
 }
 
 /// How a connection is kept alive.
@@ -88,6 +92,25 @@ pub struct Session {
     pub(super) phase: Phase,
     pub(super) ping: PingStyle,
     wire: Wire,
+    pub(super) client_name: ClientName,
+    /// It stands among the open connections in the figures.
+    pub(super) is_counted: bool,
+    pub(super) counts: Rc<Counts>,
+    /// The command being worked on, or the last one.
+    asked: Asked,
+    pub(super) pinged_us: u64,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.counts.disconnected(self.client_name);
+        }
+        for subscription in self.subscriptions.iter().filter(|it| it.is_active) {
+            let namespace = subscription.namespace;
+            self.counts.unsubscribed(self.client_name, namespace);
+        }
+    }
 }
 
 /// Server-side subscriptions being made, by the question asked for each.
@@ -121,9 +144,13 @@ pub(super) enum Task {
 /// Frames and commands behind the current one, and events that wait for the connection to be open.
 #[derive(Debug, Default)]
 struct Waiting {
-    frames: VecDeque<Bytes>,
+    /// With when they came.
+    frames: VecDeque<(Bytes, u64)>,
     bytes: usize,
     commands: VecDeque<Command>,
+    /// When those came, and the bytes of each.
+    commands_since_us: u64,
+    command_bytes: usize,
     events: Vec<Event>,
 }
 
@@ -158,6 +185,11 @@ impl Session {
             phase: Phase::Fresh,
             ping: link.ping,
             wire: link.wire,
+            client_name: ClientName::default(),
+            is_counted: false,
+            counts: link.counts,
+            asked: Asked::default(),
+            pinged_us: 0,
         }
     }
 
@@ -168,14 +200,17 @@ impl Session {
         }
         if self.phase == Phase::Open && is_pong(&frame) {
             // A pong answers at once: it must not wait behind a slow command and be found missing.
+            let pong = Frame::ClientPong;
+            self.counts.received(pong, NamespaceId::NONE, frame.len());
             return self.on_pong();
         }
+        let now_us = self.counts.now_us();
         let waiting = self.waiting.get_or_insert_default();
         waiting.bytes += frame.len();
         if waiting.bytes > WAITING_FRAMES_MAX.saturating_mul(self.settings.frame_max_bytes) {
             return self.close(DisconnectCode::TOO_MANY_REQUESTS);
         }
-        waiting.frames.push_back(frame);
+        waiting.frames.push_back((frame, now_us));
         self.run(now_ms);
     }
 
@@ -311,11 +346,19 @@ impl Session {
             };
             if let Some(command) = waiting.commands.pop_front() {
                 self.on_command(command, now_ms);
-            } else if let Some(frame) = waiting.frames.pop_front() {
+            } else if let Some((frame, since_us)) = waiting.frames.pop_front() {
                 waiting.bytes -= frame.len();
                 match self.wire.codec().decode_commands(&frame) {
-                    Ok(commands) => waiting.commands = commands.into(),
-                    Err(_) => self.close(DisconnectCode::BAD_REQUEST),
+                    Ok(commands) => {
+                        waiting.commands_since_us = since_us;
+                        // Commands that share a frame share its bytes evenly; few do.
+                        waiting.command_bytes = frame.len() / commands.len().max(1);
+                        waiting.commands = commands.into();
+                    }
+                    Err(_) => {
+                        self.counts.malformed();
+                        self.close(DisconnectCode::BAD_REQUEST);
+                    }
                 }
             } else if waiting.is_empty() {
                 self.waiting = None;
@@ -327,6 +370,7 @@ impl Session {
 
     fn on_command(&mut self, command: Command, now_ms: u64) {
         let (id, request) = command.into_request();
+        self.note_command(&request);
         let wants_no_id = matches!(request, Request::Send(_) | Request::Pong);
         let is_sound = if wants_no_id {
             id == 0 || matches!(request, Request::Send(_))
@@ -339,6 +383,16 @@ impl Session {
             }
             (Phase::Open, request) if is_sound => self.on_request(id, request),
             _ => self.close(DisconnectCode::BAD_REQUEST),
+        }
+    }
+
+    fn note_command(&mut self, request: &Request) {
+        let (since_us, bytes) = self.waiting.as_ref().map_or((0, 0), |waiting| {
+            (waiting.commands_since_us, waiting.command_bytes)
+        });
+        if let Some(asked) = Asked::of(request, &self.settings.namespaces, since_us) {
+            self.counts.received(asked.frame, asked.namespace, bytes);
+            self.asked = asked;
         }
     }
 
@@ -379,11 +433,12 @@ impl Session {
     }
 
     pub(super) fn reply(&mut self, id: u32, result: ReplyResult) {
+        self.counts.answered(self.asked);
         self.say(&Reply::result(id, result));
     }
 
     pub(super) fn refuse(&mut self, id: u32, error: impl Into<ErrorReply>) {
-        self.say(&Reply::error(id, error));
+        self.say_error(id, error.into());
         self.errors = self.errors.saturating_add(1);
         let limit = self.settings.error_limit;
         if limit > 0 && self.errors > limit {
@@ -394,6 +449,11 @@ impl Session {
     /// Refuses the connect command: the connection is of no use any more.
     pub(super) fn reject(&mut self, id: u32, error: impl Into<ErrorReply>) {
         self.phase = Phase::Rejected;
+        self.say_error(id, error.into());
+    }
+
+    fn say_error(&mut self, id: u32, error: ErrorReply) {
+        self.counts.refused(self.asked, error.code);
         self.say(&Reply::error(id, error));
     }
 
@@ -407,7 +467,11 @@ impl Session {
         }
         let mut out = BytesMut::new();
         match self.wire.codec().encode_reply(reply, &mut out) {
-            Ok(()) => self.messages.push(out.freeze()),
+            Ok(()) => {
+                let namespaces = &self.settings.namespaces;
+                self.counts.said(reply, self.asked, namespaces, out.len());
+                self.messages.push(out.freeze());
+            }
             Err(_) => self.close(DisconnectCode::INAPPROPRIATE_PROTOCOL),
         }
     }

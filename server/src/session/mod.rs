@@ -15,6 +15,7 @@
 mod answer;
 mod channel_commands;
 mod connect;
+mod counts;
 mod effect;
 mod keepalive;
 mod machine;
@@ -33,10 +34,11 @@ pub use answer::{
     Answer, Entitlement, Event, HistoryPage, PresenceCount, ServerSubscription, SteppedUp,
     SubscribeFailure, Subscribed,
 };
+pub use counts::{Counts, Frame};
 pub use effect::{BacklogWish, Effect, HistoryEffect, Identity, SubscribeEffect, Ticket};
 pub use machine::{Link, PingStyle, Session};
 pub use namespace::{
-    ChannelOptions, ChannelRules, DataFormat, Namespace, NamespaceError, Namespaces, RESERVED,
-    RecoveryMode,
+    ChannelOptions, ChannelRules, DataFormat, Namespace, NamespaceError, NamespaceId, Namespaces,
+    RESERVED, RecoveryMode,
 };
 pub use settings::{PersonalChannel, Settings};

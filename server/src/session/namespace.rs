@@ -6,6 +6,8 @@ use std::sync::Arc;
 use klokke_protocol::ChannelName;
 use regex::Regex;
 
+use crate::telemetry::OTHER;
+
 /// Namespaces that belong to the domain: their channels are opened by the server alone.
 pub const RESERVED: [&str; 3] = ["person", "group", "unit"];
 
@@ -14,7 +16,31 @@ pub const RESERVED: [&str; 3] = ["person", "group", "unit"];
 pub struct Namespaces {
     rules: ChannelRules,
     without: Option<Arc<ChannelOptions>>,
-    named: HashMap<Box<str>, Arc<ChannelOptions>>,
+    named: HashMap<Box<str>, (NamespaceId, Arc<ChannelOptions>)>,
+}
+
+/// A namespace as a small number, for what is counted by namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct NamespaceId(u16);
+
+impl NamespaceId {
+    /// Of no channel, or of channels without a namespace.
+    pub const NONE: Self = Self(0);
+    /// Of channels in no namespace there is.
+    pub const UNKNOWN: Self = Self(1);
+    const RESERVED_FIRST: usize = 2;
+    const NAMED_FIRST: usize = Self::RESERVED_FIRST + RESERVED.len();
+
+    fn new(place: usize) -> Self {
+        // Configuration names some dozens.
+        Self(u16::try_from(place).unwrap_or(Self::UNKNOWN.0))
+    }
+
+    /// Its place in [`Namespaces::labels`].
+    #[must_use]
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// How channel names are read.
@@ -188,7 +214,9 @@ impl Namespaces {
         for (name, options) in named {
             check_name(&name)?;
             check_history(&name, &options)?;
-            if all.named.insert(name.clone(), Arc::new(options)).is_some() {
+            let id = NamespaceId::new(NamespaceId::NAMED_FIRST + all.named.len());
+            let described = (id, Arc::new(options));
+            if all.named.insert(name.clone(), described).is_some() {
                 return Err(NamespaceError::Duplicate(name));
             }
         }
@@ -211,9 +239,39 @@ impl Namespaces {
         let name = self.rules.without_private(channel.as_str());
         match name.split_once(&*self.rules.namespace_boundary) {
             Some((namespace, _)) if RESERVED.contains(&namespace) => Some(Namespace::Domain),
-            Some((namespace, _)) => self.named.get(namespace).map(Namespace::Generic),
+            Some((namespace, _)) => {
+                let (_, options) = self.named.get(namespace)?;
+                Some(Namespace::Generic(options))
+            }
             None => self.without.as_ref().map(Namespace::Generic),
         }
+    }
+
+    /// The number of a channel's namespace. A name that is no channel's is in one that is unknown.
+    #[must_use]
+    pub fn id_of(&self, channel: &str) -> NamespaceId {
+        let name = self.rules.without_private(channel);
+        let Some((namespace, _)) = name.split_once(&*self.rules.namespace_boundary) else {
+            return NamespaceId::NONE;
+        };
+        if let Some((id, _)) = self.named.get(namespace) {
+            return *id;
+        }
+        let reserved = RESERVED.iter().position(|it| *it == namespace);
+        reserved.map_or(NamespaceId::UNKNOWN, |nth| {
+            NamespaceId::new(NamespaceId::RESERVED_FIRST + nth)
+        })
+    }
+
+    /// What namespaces are called in metrics, by number.
+    #[must_use]
+    pub fn labels(&self) -> Arc<[Box<str>]> {
+        let mut labels: Vec<Box<str>> = vec!["".into(), OTHER.into()];
+        labels.extend(RESERVED.map(Box::from));
+        let mut named: Vec<_> = self.named.iter().collect();
+        named.sort_unstable_by_key(|(_, (id, _))| id.place());
+        labels.extend(named.into_iter().map(|(name, _)| name.clone()));
+        labels.into()
     }
 
     /// The options of a generic channel, for whoever publishes or reads outside of a session.

@@ -5,10 +5,12 @@ use klokke_protocol::{
     DisconnectCode, Message, Push, Refresh, Subscribe, Unsubscribe, UnsubscribeCode,
 };
 
+use super::counts::Change;
 use super::keepalive::ttl_seconds;
 use super::machine::{Phase, Session};
 use super::subscription::{Joining, Origin};
-use super::{Effect, Entitlement, Event, Identity, SubscribeFailure, Subscribed, recovery};
+use super::{Effect, Entitlement, Event, Identity, SubscribeFailure, Subscribed};
+use crate::hub::Lens;
 
 impl Session {
     pub(super) fn on_event(&mut self, event: Event, now_ms: u64) {
@@ -75,6 +77,7 @@ impl Session {
             if self.phase == Phase::Connecting {
                 self.forget(channel.as_str());
             } else {
+                self.counts.entitlement(Change::Removed);
                 self.drop_subscription(channel.as_str(), UnsubscribeCode::SERVER.into());
             }
         }
@@ -87,11 +90,18 @@ impl Session {
     fn on_entitlement(&mut self, entitlement: Entitlement) {
         let channel = entitlement.channel.as_str();
         let Some(subscription) = self.subscriptions.find_mut(channel) else {
+            if self.phase == Phase::Open {
+                self.counts.entitlement(Change::Added);
+            }
             let since = self.connecting_since(channel);
             return self.join_domain(entitlement, since);
         };
         if subscription.lens == entitlement.lens {
             return;
+        }
+        if self.phase == Phase::Open {
+            let change = change_of(subscription.lens, entitlement.lens);
+            self.counts.entitlement(change);
         }
         let is_told = subscription.is_active && self.phase != Phase::Connecting;
         if !is_told {
@@ -128,7 +138,7 @@ impl Session {
             }
         };
         let wants_recovery = joining.wish.since.is_some();
-        let Ok(mut result) = recovery::result(&joining, subscribed) else {
+        let Ok(mut result) = self.recovered(&joining, subscribed) else {
             self.leave(channel);
             return;
         };
@@ -182,5 +192,15 @@ impl Session {
             }),
             ..Push::default()
         });
+    }
+}
+
+/// What a new lens means for who looks through it: more of it in one way and less in another is less.
+const fn change_of(old: Lens, new: Lens) -> Change {
+    let keeps_roles = old.audience.0 & !new.audience.0 == 0;
+    if keeps_roles && new.full_until_ms >= old.full_until_ms {
+        Change::Widened
+    } else {
+        Change::Narrowed
     }
 }

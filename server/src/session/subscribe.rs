@@ -260,6 +260,7 @@ impl Session {
         self.subscriptions.add(Subscription {
             channel: joining.channel.clone(),
             origin: joining.origin,
+            namespace: self.settings.namespaces.id_of(joining.channel.as_str()),
             is_active: false,
             expires_at_ms: None,
             lens: options.lens,
@@ -347,7 +348,7 @@ impl Session {
             }
             Err(SubscribeFailure::Refused(error)) => return self.give_up(id, joining, error),
         };
-        let Ok(mut result) = recovery::result(&joining, subscribed) else {
+        let Ok(mut result) = self.recovered(&joining, subscribed) else {
             return self.give_up(id, joining, ErrorCode::UNRECOVERABLE_POSITION);
         };
         self.complete(&joining, &mut result, now_ms);
@@ -360,7 +361,7 @@ impl Session {
 
     fn give_up(&mut self, id: u32, joining: Joining, error: impl Into<ErrorReply>) {
         let channel = joining.channel;
-        self.subscriptions.remove(channel.as_str());
+        self.strike(channel.as_str());
         self.effect(Effect::Unsubscribe { channel });
         self.refuse(id, error);
     }
@@ -374,6 +375,8 @@ impl Session {
     ) {
         if let Some(subscription) = self.subscriptions.find_mut(joining.channel.as_str()) {
             subscription.is_active = true;
+            self.counts
+                .subscribed(self.client_name, subscription.namespace);
             subscription.expires_at_ms = joining.expires_at_ms;
         }
         if let Some(at) = joining.expires_at_ms {
@@ -382,6 +385,32 @@ impl Session {
             self.watch_subscriptions();
         }
         result.data = joining.data.clone().unwrap_or_default();
+    }
+
+    /// What a client is told of its stream, counted when it wanted to recover.
+    pub(super) fn recovered(
+        &self,
+        joining: &Joining,
+        subscribed: Subscribed,
+    ) -> Result<SubscribeResult, recovery::Unrecoverable> {
+        let result = recovery::result(joining, subscribed);
+        if joining.wish.since.is_some() {
+            let namespace = self.settings.namespaces.id_of(joining.channel.as_str());
+            let told = result.as_ref().ok().filter(|result| result.recovered);
+            let publications = told.is_some_and(|result| !result.publications.is_empty());
+            self.counts
+                .recovery(namespace, told.is_some(), publications);
+        }
+        result
+    }
+
+    /// Takes a subscription off the list.
+    pub(super) fn strike(&mut self, channel: &str) -> Option<Subscription> {
+        let gone = self.subscriptions.remove(channel)?;
+        if gone.is_active {
+            self.counts.unsubscribed(self.client_name, gone.namespace);
+        }
+        Some(gone)
     }
 
     /// The answer to a server-side subscription.
@@ -417,6 +446,8 @@ impl Session {
     /// Ends a subscription and tells the client.
     pub(super) fn drop_subscription(&mut self, channel: &str, unsubscribe: Unsubscribe) {
         if self.leave(channel) {
+            let namespace = self.settings.namespaces.id_of(channel);
+            self.counts.dropped(unsubscribe.code, namespace);
             self.push(Push {
                 channel: channel.to_owned(),
                 unsubscribe: Some(unsubscribe),

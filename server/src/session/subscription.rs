@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, StreamPosition};
 
-use super::RecoveryMode;
+use super::{NamespaceId, RecoveryMode};
 use crate::auth::UnixMillis;
 use crate::hub::Lens;
 
@@ -34,6 +34,7 @@ impl Origin {
 pub(super) struct Subscription {
     pub(super) channel: ChannelName,
     pub(super) origin: Origin,
+    pub(super) namespace: NamespaceId,
     /// False while the driver is still at it.
     pub(super) is_active: bool,
     pub(super) expires_at_ms: Option<UnixMillis>,

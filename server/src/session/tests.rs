@@ -1,11 +1,13 @@
 //! The session without a socket: frames in, effects out.
 
 mod codes;
+mod figures;
 mod flows;
 mod properties;
 mod table;
 
 use std::fmt::Write as _;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use klokke_protocol::{ChannelName, Disconnect, DisconnectCode, Epoch, ErrorCode,
 use super::*;
 use crate::auth::{ConnectionToken, SubscriptionToken, TokenError, TokenSubscription};
 use crate::hub::{Lens, Wire};
+use crate::telemetry::{Meters, Stopwatch};
 
 /// When every test begins.
 const START: u64 = 1_000_000;
@@ -66,6 +69,10 @@ fn settings() -> Settings {
     }
 }
 
+fn counts(meters: &Meters, watch: &Stopwatch) -> Rc<Counts> {
+    Counts::new(meters, "websocket", &namespaces(), watch)
+}
+
 fn link(wire: Wire) -> Link {
     Link {
         wire,
@@ -73,6 +80,7 @@ fn link(wire: Wire) -> Link {
         client: "me".into(),
         emulation: None,
         jitter: 0,
+        counts: counts(&Meters::default(), &Stopwatch::default()),
     }
 }
 

@@ -29,19 +29,15 @@ const TRANSPORT: LabelSpec = label(
 );
 /// The HTTP version a connection was accepted with.
 const ACCEPT_PROTOCOL: LabelSpec = label("accept_protocol", Values::OneOf(&["h1", "h2", "h3", ""]));
-/// Clients name themselves; only the names the known SDKs give are told apart.
-const CLIENT_NAME: LabelSpec = label(
-    "client_name",
-    Values::OneOf(&[
-        "", "js", "swift", "java", "dart", "go", "python", "csharp", "klokke",
-    ]),
-);
+/// Names of clients that are told apart: those the known SDKs give.
+pub const CLIENT_NAMES: &[&str] = &[
+    "", "js", "swift", "java", "dart", "go", "python", "csharp", "klokke",
+];
+/// Clients name themselves, so any other name is counted as `other`.
+const CLIENT_NAME: LabelSpec = label("client_name", Values::OneOf(CLIENT_NAMES));
 /// Always empty: a version is the client's own words and would be unbounded.
 const CLIENT_VERSION: LabelSpec = label("client_version", Values::OneOf(&[""]));
-const MESSAGE: LabelSpec = label(
-    "type",
-    Values::OneOf(&["publication", "join", "leave", "control"]),
-);
+const MESSAGE: LabelSpec = label("type", Values::OneOf(&["publication", "join", "leave"]));
 const METHOD: LabelSpec = label(
     "method",
     Values::OneOf(&[
@@ -56,36 +52,34 @@ const METHOD: LabelSpec = label(
         "send",
         "refresh",
         "sub_refresh",
-        "unknown",
     ]),
 );
-const FRAME: LabelSpec = label(
-    "frame_type",
-    Values::OneOf(&[
-        "connect",
-        "subscribe",
-        "unsubscribe",
-        "publish",
-        "presence",
-        "presence_stats",
-        "history",
-        "rpc",
-        "send",
-        "refresh",
-        "sub_refresh",
-        "client_pong",
-        "server_ping",
-        "push_publication",
-        "push_join",
-        "push_leave",
-        "push_unsubscribe",
-        "push_message",
-        "push_subscribe",
-        "push_connect",
-        "push_disconnect",
-        "push_refresh",
-    ]),
-);
+/// Kinds of messages of the protocol.
+pub const FRAMES: &[&str] = &[
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "presence",
+    "presence_stats",
+    "history",
+    "rpc",
+    "send",
+    "refresh",
+    "sub_refresh",
+    "client_pong",
+    "server_ping",
+    "push_publication",
+    "push_join",
+    "push_leave",
+    "push_unsubscribe",
+    "push_message",
+    "push_subscribe",
+    "push_connect",
+    "push_disconnect",
+    "push_refresh",
+];
+const FRAME: LabelSpec = label("frame_type", Values::OneOf(FRAMES));
 /// Codes are numbers from the two tables of the protocol; applications may add some.
 const CODE: LabelSpec = label("code", Values::AtMost(64));
 const YES_NO: &[&str] = &["yes", "no"];
@@ -93,7 +87,10 @@ const API_PROTOCOL: LabelSpec = label("protocol", Values::OneOf(&["http"]));
 const API_METHOD: LabelSpec = label("method", Values::AtMost(32));
 /// Operations are declared in code.
 const OPERATION: LabelSpec = label("operation", Values::AtMost(256));
-const DOOR: LabelSpec = label("door", Values::OneOf(&["rpc", "rest", "api", "cli"]));
+const DOOR: LabelSpec = label(
+    "door",
+    Values::OneOf(&["rpc", "rest", "api", "cli", "outbox", "server"]),
+);
 
 /// Declares the table: constant, kind, name, unit, labels, help.
 macro_rules! catalogue {
@@ -152,7 +149,7 @@ catalogue! {
         [NAMESPACE],
         "Publications not sent to a subscriber because of its tags filter.";
     NODE_CONNECTION_LIMIT: Counter = "centrifugo_node_client_connection_limit", Things, [],
-        "Connections refused because the node or the user had as many as allowed.";
+        "Connections refused because the node had as many as allowed.";
     NODE_HTTP_REQUESTS: Counter = "centrifugo_node_incoming_http_requests_total", Things,
         [label("path", Values::AtMost(256)), label("method", Values::OneOf(
             &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])),
@@ -206,7 +203,7 @@ catalogue! {
         "Bytes of messages received from clients.";
     TRANSPORT_CLOSES: Counter = "centrifugo_transport_outgoing_close_count", Things,
         [TRANSPORT, CODE],
-        "Close frames sent, by code.";
+        "Connections closed by the server, by close code: of the protocol, or of WebSocket where framing broke.";
 
     // --- Server API, under the names of existing dashboards ---
     API_COMMAND_SECONDS: Histogram(LATENCY_SECONDS) =
@@ -218,14 +215,14 @@ catalogue! {
 
     // --- Transport and admission ---
     ACCEPTED_SOCKETS: Counter = "klokke_transport_sockets_accepted_total", Things,
-        [label("listener", Values::AtMost(8))],
+        [label("listener", Values::OneOf(&["plain", "tls"]))],
         "Sockets accepted, before any handshake.";
     HANDSHAKES_REFUSED: Counter = "klokke_transport_handshakes_refused_total", Things,
         [label("reason", Values::OneOf(&["origin", "rate", "connection_limit", "address_limit",
             "tls", "malformed", "too_large", "timeout", "draining"]))],
         "Connections refused before they became one.";
     FRAMES_REFUSED: Counter = "klokke_transport_frames_refused_total", Things,
-        [label("reason", Values::OneOf(&["too_large", "malformed", "utf8", "protocol", "timeout"]))],
+        [label("reason", Values::OneOf(&["too_large", "malformed", "utf8", "protocol"]))],
         "Frames that broke a rule of their transport; each ends its connection.";
     FANOUT_WRITES: Counter = "klokke_fanout_writes_total", Things, [],
         "Write calls made by the fan-out.";
@@ -276,8 +273,8 @@ catalogue! {
         "Calls refused because a ledger had as many waiting as allowed.";
     LEDGER_REPLAYS: Counter = "klokke_ledger_replayed_calls_total", Things, [],
         "Calls answered from an earlier outcome by their idempotency key.";
-    LEDGER_RELOADS: Counter = "klokke_ledger_reloads_total", Things, [],
-        "Times a ledger was loaded anew because the store did not answer clearly.";
+    LEDGER_READ_BACKS: Counter = "klokke_ledger_read_backs_total", Things, [],
+        "Times a ledger read back what the store has, because a write's outcome was unclear or somebody else wrote first.";
     OUTBOX_PENDING: Gauge = "klokke_outbox_pending", Things, [],
         "Items waiting to be delivered to another ledger.";
     OUTBOX_DELIVERIES: Counter = "klokke_outbox_deliveries_total", Things,
@@ -303,7 +300,7 @@ catalogue! {
         "Operations refused, by error code.";
     HTTP_REFUSED: Counter = "klokke_http_requests_refused_total", Things,
         [label("reason", Values::OneOf(&["unauthorised", "too_large", "malformed", "media_type",
-            "origin", "unavailable"]))],
+            "origin", "timeout", "unavailable"]))],
         "HTTP requests refused before they reached an operation.";
     LOG_EVENTS: Counter = "klokke_log_events_total", Things,
         [label("level", Values::OneOf(&["error", "warn"]))],

@@ -4,6 +4,7 @@
 //!   these may take. Nothing else can be counted; dashboards and docs are made from it.
 //! - [`Meters`]: where one thread counts. Its handles ([`Count`], [`Level`], [`Spread`]) are found
 //!   once and then cost one atomic addition that no other core contends for.
+//! - [`Table`]: handles found by small numbers, for what is counted at every message.
 //! - [`Telemetry`]: all meters of the process; sums them when somebody looks.
 //! - [`logs`]: structured logs.
 //!
@@ -26,6 +27,7 @@ mod figures;
 pub mod logs;
 mod meters;
 mod metric;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +35,4 @@ pub use exposition::CONTENT_TYPE;
 pub use figures::ProcessFigures;
 pub use meters::{Count, Level, Meters, SERIES_MAX, Spread, Telemetry};
 pub use metric::{Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, OTHER, Unit, Values};
+pub use table::{Stopwatch, Table};

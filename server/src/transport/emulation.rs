@@ -17,7 +17,7 @@ use prost::Message as _;
 
 use super::body::{ReplyBody, RequestBody, RequestBodyError, StreamBody};
 use super::handshake::Refusal;
-use super::host::{Door, Host, Opening, Uplink};
+use super::host::{Asked, Door, Host, Opening, Uplink};
 use super::link::Link;
 use super::serve::{Connection, late, refuse};
 
@@ -31,7 +31,7 @@ pub(super) async fn open<H: Host>(
     connection: &Rc<Connection<H>>,
     door: Door,
 ) -> Response<ReplyBody<H>> {
-    let origin = match screen(&request, connection) {
+    let origin = match screen(&request, connection, Asked::Connection) {
         Ok(origin) => origin,
         Err(response) => return response,
     };
@@ -42,7 +42,9 @@ pub(super) async fn open<H: Host>(
     let headers = request.headers().clone();
     let first = match first_frame(request, connection, door).await {
         Ok(first) => first,
-        Err(refusal) => return with_cors(refuse(refusal), origin),
+        Err(refusal) => {
+            return with_cors(connection.refuse(Asked::Connection, refusal), origin);
+        }
     };
     let charge = match connection.charge(&headers) {
         Ok(charge) => charge,
@@ -55,7 +57,11 @@ pub(super) async fn open<H: Host>(
         native_ping: false,
         headers,
     };
-    let link = Rc::new(Link::to_body(connection.settings.queue_max_bytes));
+    let (max, queued) = (
+        connection.settings.queue_max_bytes,
+        connection.host.queued(),
+    );
+    let link = Rc::new(Link::to_body(max, queued));
     if door == Door::Sse {
         // An empty line first, so that proxies pass the head on before anything happens.
         let _ = link.write(&Bytes::from_static(b"\r\n"));
@@ -63,7 +69,7 @@ pub(super) async fn open<H: Host>(
     let Some(id) = connection.host.open(&opening, &link) else {
         let text = "no more connections are taken";
         let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text);
-        return with_cors(refuse(refusal), origin);
+        return with_cors(connection.refuse(Asked::Connection, refusal), origin);
     };
     let host = Rc::clone(&connection.host);
     let body = StreamBody {
@@ -100,13 +106,13 @@ pub(super) async fn uplink<H: Host>(
     request: Request<RequestBody>,
     connection: &Rc<Connection<H>>,
 ) -> Response<ReplyBody<H>> {
-    let origin = match screen(&request, connection) {
+    let origin = match screen(&request, connection, Asked::Uplink) {
         Ok(origin) => origin,
         Err(response) => return response,
     };
     if request.method() != Method::POST {
         let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "use POST");
-        return with_cors(refuse(refusal), origin);
+        return with_cors(connection.refuse(Asked::Uplink, refusal), origin);
     }
     let protobuf = is_protobuf(request.headers());
     let max = connection.settings.frame_max_bytes;
@@ -116,7 +122,7 @@ pub(super) async fn uplink<H: Host>(
     };
     match outcome {
         Ok(()) => with_cors(empty(StatusCode::NO_CONTENT), origin),
-        Err(refusal) => with_cors(refuse(refusal), origin),
+        Err(refusal) => with_cors(connection.refuse(Asked::Uplink, refusal), origin),
     }
 }
 
@@ -159,11 +165,12 @@ fn read_json(body: &[u8]) -> Option<EmulationRequest> {
 fn screen<H: Host>(
     request: &Request<RequestBody>,
     connection: &Connection<H>,
+    asked: Asked,
 ) -> Result<Option<HeaderValue>, Response<ReplyBody<H>>> {
     let headers = request.headers();
     if !connection.settings.origins.allow(headers) {
         let refusal = Refusal::new(StatusCode::FORBIDDEN, "origin not allowed");
-        return Err(refuse(refusal));
+        return Err(connection.refuse(asked, refusal));
     }
     let origin = headers.get(ORIGIN).cloned();
     if request.method() != Method::OPTIONS {

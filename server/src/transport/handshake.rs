@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use klokke_protocol::Codec;
 use tungstenite::handshake::derive_accept_key;
 
+use super::host::Reason;
 use super::origin::Origins;
 
 const JSON: &str = "centrifuge-json";
@@ -38,6 +39,17 @@ impl Refusal {
             status,
             text,
             header: None,
+        }
+    }
+
+    /// Under which reason it is counted.
+    pub(super) const fn reason(&self) -> Reason {
+        match self.status {
+            StatusCode::FORBIDDEN => Reason::Origin,
+            StatusCode::PAYLOAD_TOO_LARGE => Reason::TooLarge,
+            StatusCode::REQUEST_TIMEOUT => Reason::Timeout,
+            StatusCode::SERVICE_UNAVAILABLE => Reason::NoRoom,
+            _ => Reason::Malformed,
         }
     }
 }

@@ -12,6 +12,7 @@ use klokke_protocol::Codec;
 use super::admission::Refused;
 use super::{Link, RequestBody};
 use crate::hub::ConnKey;
+use crate::telemetry::Level;
 
 /// By which door a connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +50,32 @@ pub struct Opening {
     pub native_ping: bool,
     /// The request's header fields.
     pub headers: HeaderMap,
+}
+
+/// What somebody asked for who was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// A connection.
+    Connection,
+    /// That commands of an emulated connection be taken.
+    Uplink,
+}
+
+/// Why somebody was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A page of an origin that is not allowed.
+    Origin,
+    /// TLS could not be agreed on.
+    Tls,
+    /// What came is not what the address takes.
+    Malformed,
+    /// Too much came.
+    TooLarge,
+    /// Nothing whole came in time.
+    Timeout,
+    /// No more is taken now.
+    NoRoom,
 }
 
 /// Why a connection ended, as its socket saw it.
@@ -91,6 +118,12 @@ pub trait Host: 'static {
 
     /// A whole frame came in. Ids of connections that are gone are ignored.
     fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes);
+
+    /// Somebody was refused before anything came of it; for the figures.
+    fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason);
+
+    /// Where bytes waiting in links of this shard are summed up; for the figures.
+    fn queued(self: &Rc<Self>) -> Level;
 
     /// A native pong came in.
     fn pong(self: &Rc<Self>, id: ConnKey);

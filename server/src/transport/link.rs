@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf as _, Bytes};
 
 use super::socket::Socket;
+use crate::telemetry::Level;
 
 /// Most buffers given to the kernel in one call: enough to make a call worth it, few enough to
 /// build on the stack.
@@ -63,6 +64,8 @@ pub struct Link {
     outlet: Outlet,
     queue: RefCell<VecDeque<Bytes>>,
     queued_bytes: Cell<usize>,
+    /// The same, over all links of the shard.
+    queued_in_all: Level,
     queue_max_bytes: usize,
     front_is_torn: Cell<bool>,
     state: Cell<State>,
@@ -70,19 +73,20 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn to_socket(socket: Socket, queue_max_bytes: usize) -> Self {
-        Self::new(Outlet::Socket(socket), queue_max_bytes)
+    pub(super) fn to_socket(socket: Socket, queue_max_bytes: usize, queued_in_all: Level) -> Self {
+        Self::new(Outlet::Socket(socket), queue_max_bytes, queued_in_all)
     }
 
-    pub(super) fn to_body(queue_max_bytes: usize) -> Self {
-        Self::new(Outlet::Body, queue_max_bytes)
+    pub(super) fn to_body(queue_max_bytes: usize, queued_in_all: Level) -> Self {
+        Self::new(Outlet::Body, queue_max_bytes, queued_in_all)
     }
 
-    fn new(outlet: Outlet, queue_max_bytes: usize) -> Self {
+    fn new(outlet: Outlet, queue_max_bytes: usize, queued_in_all: Level) -> Self {
         Self {
             outlet,
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
+            queued_in_all,
             queue_max_bytes,
             front_is_torn: Cell::new(false),
             state: Cell::new(State::Open),
@@ -144,7 +148,7 @@ impl Link {
     pub(super) fn close(&self) {
         self.state.set(State::Closed);
         self.queue.take();
-        self.queued_bytes.set(0);
+        self.note_queued(0);
         self.waker.take();
     }
 
@@ -180,7 +184,7 @@ impl Link {
     /// Takes the next waiting bytes, for a response body. `Ready(None)` is the end.
     pub(super) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(bytes) = self.queue.borrow_mut().pop_front() {
-            self.queued_bytes.set(self.queued_bytes.get() - bytes.len());
+            self.note_queued(self.queued_bytes.get() - bytes.len());
             return Poll::Ready(Some(bytes));
         }
         if self.state.get() != State::Open {
@@ -210,7 +214,7 @@ impl Link {
             count += 1;
         }
         let mut written = socket.try_write_vectored(&slices[..count])?;
-        self.queued_bytes.set(self.queued_bytes.get() - written);
+        self.note_queued(self.queued_bytes.get() - written);
         while let Some(front) = queue.front_mut() {
             if written < front.len() {
                 front.advance(written);
@@ -243,7 +247,7 @@ impl Link {
                 }
             }
         }
-        self.queued_bytes.set(self.queued_bytes.get() + bytes.len());
+        self.note_queued(self.queued_bytes.get() + bytes.len());
         self.queue.borrow_mut().push_back(bytes);
         if was_empty {
             self.wake();
@@ -257,13 +261,24 @@ impl Link {
     fn drop_queue(&self) {
         let mut queue = self.queue.borrow_mut();
         queue.truncate(usize::from(self.front_is_torn.get()));
-        self.queued_bytes
-            .set(queue.iter().map(Bytes::len).sum::<usize>());
+        self.note_queued(queue.iter().map(Bytes::len).sum());
+    }
+
+    fn note_queued(&self, bytes: usize) {
+        let before = self.queued_bytes.replace(bytes);
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.queued_in_all.add(signed(bytes) - signed(before));
     }
 
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.note_queued(0);
     }
 }

@@ -37,6 +37,9 @@ pub trait Intake: Send + Sync + 'static {
     /// The socket, to be refused as on a full server.
     fn take(&self, incoming: Incoming) -> Result<(), Incoming>;
 
+    /// A socket was accepted, on a port with TLS or without; nothing is decided yet.
+    fn accepted(&self, tls: bool);
+
     /// A connection was refused.
     fn refused(&self, why: Refused);
 
@@ -130,6 +133,7 @@ impl Door {
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        self.intake.accepted(self.certificate.is_some());
         let permit = match self.admission.admit(peer.ip(), Instant::now()) {
             Ok(permit) => permit,
             Err(why) => return self.refuse(stream, why),

@@ -25,7 +25,7 @@ pub mod tls;
 mod websocket;
 
 pub use body::{ReplyBody, RequestBody, RequestBodyError};
-pub use host::{Cause, Door, Host, LocalFuture, Opening, Uplink};
+pub use host::{Asked, Cause, Door, Host, LocalFuture, Opening, Reason, Uplink};
 pub use link::{Last, Link, Written};
 pub use origin::{Origins, PatternError};
 pub use serve::{Incoming, Settings, serve};

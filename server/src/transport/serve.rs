@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,7 +31,7 @@ use super::admission::{Admission, Charge, Permit, Refused};
 use super::body::{ReplyBody, RequestBody};
 use super::emulation;
 use super::handshake::{Refusal, negotiate};
-use super::host::{Door, Host, Opening};
+use super::host::{Asked, Door, Host, Opening, Reason};
 use super::link::Link;
 use super::origin::Origins;
 use super::socket::{Socket, TlsSocket};
@@ -105,6 +106,16 @@ pub(super) struct Connection<H: Host> {
 }
 
 impl<H: Host> Connection<H> {
+    /// Refuses a request with an answer that says what was wrong.
+    pub(super) fn refuse(&self, asked: Asked, refusal: Refusal) -> Response<ReplyBody<H>> {
+        self.host.turned_away(asked, refusal.reason());
+        refuse(refusal)
+    }
+
+    fn turn_away(&self, why: Reason) {
+        self.host.turned_away(Asked::Connection, why);
+    }
+
     /// Who asks.
     pub(super) fn client(&self, headers: &HeaderMap) -> IpAddr {
         self.admission.client(self.peer.ip(), headers)
@@ -168,8 +179,12 @@ pub async fn serve<H: Host>(
         Some(config) => {
             let accept = TlsAcceptor::from(config).accept(stream);
             let timeout = connection.settings.handshake_timeout;
-            let Ok(Ok(stream)) = tokio::time::timeout(timeout, accept).await else {
-                return;
+            let stream = match tokio::time::timeout(timeout, accept).await {
+                Ok(Ok(stream)) => stream,
+                // Whoever just leaves was not refused.
+                Ok(Err(error)) if error.kind() != ErrorKind::InvalidData => return,
+                Ok(Err(_)) => return connection.turn_away(Reason::Tls),
+                Err(_) => return connection.turn_away(Reason::Timeout),
             };
             let stream = Box::pin(speak_http(stream, &connection, drain)).await;
             if let Some((stream, early)) = stream {
@@ -207,15 +222,25 @@ where
         tokio::select! {
             biased;
             done = poll_fn(|cx| http.poll_without_shutdown(cx)) => {
-                // A broken request was answered with 400 by hyper; a broken socket needs nothing.
-                done.ok()?;
+                // A broken request was answered by hyper; a broken socket needs nothing.
+                if let Err(error) = done {
+                    if error.is_parse_too_large() {
+                        connection.turn_away(Reason::TooLarge);
+                    } else if error.is_parse() {
+                        connection.turn_away(Reason::Malformed);
+                    }
+                    return None;
+                }
                 break;
             }
             // Whether a request came is known only now: while it is answered this loop waits here.
-            () = &mut patience, if impatient => match connection.spoken.get() {
-                true => impatient = false,
-                false => return None,
-            },
+            () = &mut patience, if impatient => {
+                if !connection.spoken.get() {
+                    connection.turn_away(Reason::Timeout);
+                    return None;
+                }
+                impatient = false;
+            }
             _ = drain.wait_for(|drain| *drain), if !draining => {
                 draining = true;
                 std::pin::Pin::new(&mut http).graceful_shutdown();
@@ -245,7 +270,9 @@ fn become_websocket<H: Host>(
         permit.put_on(charge);
     }
     let settings = &connection.settings;
-    let link = Rc::new(Link::to_socket(socket, settings.queue_max_bytes));
+    let queued = connection.host.queued();
+    let link = Link::to_socket(socket, settings.queue_max_bytes, queued);
+    let link = Rc::new(link);
     let Some(id) = connection.host.open(&opening, &link) else {
         return;
     };
@@ -295,13 +322,12 @@ fn upgrade<H: Host>(
     let (parts, _) = request.into_parts();
     let agreement = match negotiate(&parts, &connection.settings.origins) {
         Ok(_) if !connection.host.has_room() => {
-            return refuse(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no more connections are taken",
-            ));
+            let text = "no more connections are taken";
+            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text);
+            return connection.refuse(Asked::Connection, refusal);
         }
         Ok(agreement) => agreement,
-        Err(refusal) => return refuse(refusal),
+        Err(refusal) => return connection.refuse(Asked::Connection, refusal),
     };
     match connection.charge(&parts.headers) {
         Ok(charge) => *connection.charge.borrow_mut() = charge,

@@ -24,6 +24,7 @@ use super::listener::{Intake, Listener};
 use super::tls::{Certificate, CertificateFiles};
 use super::*;
 use crate::hub::ConnKey;
+use crate::telemetry::Level;
 
 /// Echoes frames, and remembers what happened.
 #[derive(Default)]
@@ -32,6 +33,8 @@ struct Echo {
     openings: RefCell<Vec<Opening>>,
     closed: RefCell<Vec<(u32, Cause)>>,
     refused: RefCell<Vec<Refused>>,
+    turned_away: RefCell<Vec<(Asked, Reason)>>,
+    queued: Level,
     changed: Notify,
     full: Cell<bool>,
     silent: Cell<bool>,
@@ -110,6 +113,15 @@ impl Host for Echo {
 
     fn pong(self: &Rc<Self>, _: ConnKey) {}
 
+    fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {
+        self.turned_away.borrow_mut().push((asked, why));
+        self.changed.notify_waiters();
+    }
+
+    fn queued(self: &Rc<Self>) -> Level {
+        self.queued.clone()
+    }
+
     fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause) {
         self.links.borrow_mut()[id.index as usize] = None;
         self.closed.borrow_mut().push((id.index, cause));
@@ -162,6 +174,8 @@ impl Intake for ToShard {
     }
 
     fn exhausted(&self) {}
+
+    fn accepted(&self, _: bool) {}
 }
 
 struct Server {
@@ -354,7 +368,7 @@ fn what_comes_behind_the_request_is_heard() {
 fn between_messages_no_reader_is_kept() {
     on_shard(async {
         let echo = Rc::new(Echo::default());
-        let link = Rc::new(Link::to_body(1 << 20));
+        let link = Rc::new(Link::to_body(1 << 20, Level::default()));
         let opening = Opening {
             door: Door::WebSocket,
             codec: klokke_protocol::Codec::Json,
@@ -785,6 +799,15 @@ fn emulation_refuses_what_it_cannot_take() {
             let expected = format!("HTTP/1.1 {status}");
             assert!(answer.starts_with(&expected), "{status}: {answer}");
         }
+        let expected = [
+            (Asked::Connection, Reason::Malformed),
+            (Asked::Connection, Reason::Malformed),
+            (Asked::Uplink, Reason::Malformed),
+            (Asked::Uplink, Reason::Malformed),
+            (Asked::Uplink, Reason::TooLarge),
+            (Asked::Uplink, Reason::Origin),
+        ];
+        assert_eq!(*server.echo.turned_away.borrow(), expected);
     });
 }
 

@@ -34,7 +34,7 @@ fn every_refusal_has_its_code_and_the_connection_goes_on() -> Result<()> {
         ("subscribe", json!({"channel": "open:a", "type": 1}), 103),
         ("publish", said("open:a"), 103),
         ("publish", said("nowhere:a"), 102),
-        ("publish", said("group:G1/g1"), 102),
+        ("publish", said("group:G1/g1"), 103),
         ("presence", channel("kept:a"), 108),
         ("presence_stats", channel("open:a"), 103),
         ("history", channel("open:a"), 108),
@@ -52,12 +52,7 @@ fn every_refusal_has_its_code_and_the_connection_goes_on() -> Result<()> {
             let mut client = Client::connect(server.address(), &token::of("anna"))?;
             let reply = client.call(method, &request)?;
             let seen = reply["error"]["code"].as_u64();
-            // The reserved namespaces may be said to be unknown or closed; both tell nothing.
-            let reserved = request["channel"] == "group:G1/g1" && seen == Some(103);
-            ensure!(
-                seen == Some(code) || reserved,
-                "{method} {request}: {reply}"
-            );
+            ensure!(seen == Some(code), "{method} {request}: {reply}");
             client.must("subscribe", &json!({"channel": "open:still-well"}))?;
             Ok(())
         })?;

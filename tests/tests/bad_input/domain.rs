@@ -1,13 +1,7 @@
 //! What operations refuse: no right, too many, nobody, twice with other words, and a level that is too low.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
-use klokke_tests::{
-    client::Client,
-    server::{Server, Settings, command},
-    token,
-};
+use klokke_tests::{client::Client, server::Settings, token};
 use serde_json::{Value, json};
 
 use crate::witness::{SECRET_WORD, Witness};
@@ -40,30 +34,10 @@ fn school() -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Imports a file into the store of a server that is not running.
-fn import(server: &Server, text: &str) -> Result<(bool, String)> {
-    let file = server.config().with_file_name("people.jsonl");
-    fs::write(&file, text)?;
-    let ran = command()?
-        .arg("import")
-        .arg("--config")
-        .arg(server.config())
-        .arg("--set")
-        .arg(format!("store.path={}", server.data().display()))
-        .arg("--apply")
-        .arg(&file)
-        .output()?;
-    let said = [ran.stdout, ran.stderr].concat();
-    Ok((
-        ran.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
-    ))
-}
-
 fn with_school() -> Result<Witness> {
     let mut server = Settings::new().start()?;
     server.terminate()?;
-    let (ok, said) = import(&server, &school())?;
+    let (ok, said) = server.import(&school())?;
     ensure!(ok, "the import failed: {said}");
     server.start_again()?;
     Witness::on(server)
@@ -191,7 +165,7 @@ fn a_wrong_line_refuses_the_whole_import_with_its_number() -> Result<()> {
         ),
     ] {
         let number = sound.lines().count() + 1;
-        let (ok, said) = import(&server, &format!("{sound}{line}\n"))?;
+        let (ok, said) = server.import(&format!("{sound}{line}\n"))?;
         ensure!(!ok, "{what}: the import was not refused");
         ensure!(
             said.contains(&number.to_string()),

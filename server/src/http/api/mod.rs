@@ -62,8 +62,7 @@ async fn guard(State(edge): State<Edge>, request: Request, next: Next) -> Respon
     if edge.api.admits(request.headers(), request.uri().query()) {
         return next.run(request).await;
     }
-    let refused = catalogue::HTTP_REFUSED;
-    edge.meters.count(refused, &["unauthorised"]);
+    edge.refused("unauthorised");
     StatusCode::UNAUTHORIZED.into_response()
 }
 
@@ -98,16 +97,16 @@ async fn legacy(State(edge): State<Edge>, body: Body) -> Response {
         params: Option<&'a RawValue>,
     }
     let Ok(body) = to_bytes(body, edge.limits.api_body_bytes).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        return too_large(&edge);
     };
     let commands: Result<Vec<Command<'_>>, _> = serde_json::Deserializer::from_slice(&body)
         .into_iter()
         .collect();
     let Ok(commands) = commands else {
-        return bad_request();
+        return bad_request(&edge);
     };
     if commands.is_empty() || commands.len() > COMMANDS_MAX {
-        return bad_request();
+        return bad_request(&edge);
     }
     let mut lines = Vec::new();
     for command in commands {
@@ -120,17 +119,23 @@ async fn legacy(State(edge): State<Edge>, body: Body) -> Response {
 
 async fn read(edge: &Edge, body: Body) -> Result<Vec<u8>, Response> {
     let body = to_bytes(body, edge.limits.api_body_bytes).await;
-    let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+    let body = body.map_err(|_| too_large(edge))?;
     if body.is_empty() {
         return Ok(b"{}".to_vec());
     }
     // An object, or the body cannot be decoded whatever the method.
     let object: Result<serde_json::Map<String, serde_json::Value>, _> =
         serde_json::from_slice(&body);
-    object.map(|_| body.to_vec()).map_err(|_| bad_request())
+    object.map(|_| body.to_vec()).map_err(|_| bad_request(edge))
 }
 
-fn bad_request() -> Response {
+fn too_large(edge: &Edge) -> Response {
+    edge.refused("too_large");
+    StatusCode::PAYLOAD_TOO_LARGE.into_response()
+}
+
+fn bad_request(edge: &Edge) -> Response {
+    edge.refused("malformed");
     (StatusCode::BAD_REQUEST, "Bad Request").into_response()
 }
 

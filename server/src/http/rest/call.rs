@@ -1,7 +1,5 @@
 //! One request at a REST door: read it, call the operation, answer.
 
-use std::time::Instant;
-
 use axum::RequestExt;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{RawPathParams, Request};
@@ -22,35 +20,45 @@ use crate::telemetry::catalogue;
 
 /// Serves one request.
 pub(super) async fn serve(edge: &Edge, door: &Door, mut request: Request) -> Response {
-    let started = Instant::now();
-    let labels = [door.declaration.name, "rest"];
     let path = request.extract_parts::<RawPathParams>().await;
     let (parts, body) = request.into_parts();
-    let outcome = match path {
-        Ok(path) => call(edge, door, &parts.headers, &parts.uri, &path, body).await,
+    let request = match path {
+        Ok(path) => read(edge, door, &parts.headers, &parts.uri, &path, body).await,
         Err(_) => Err(invalid("the path is not UTF-8")),
     };
-    let spread = edge.meters.histogram(catalogue::OPERATION_SECONDS, &labels);
-    spread.observe_duration(started.elapsed());
-    match outcome {
-        Ok(answer) => respond(door, &parts.headers, &parts.uri, answer),
+    let request = match request {
+        Ok(request) => request,
         Err(problem) => {
-            let code = problem.code().to_string();
-            let labels = [door.declaration.name, "rest", &code];
-            edge.meters.count(catalogue::OPERATION_REFUSALS, &labels);
-            problem.into_response()
+            edge.refused(reason(&problem));
+            return problem.into_response();
         }
+    };
+    match edge.domain.call(request).await {
+        Ok(answer) => respond(door, &parts.headers, &parts.uri, answer),
+        Err(error) => Problem::from(error).into_response(),
     }
 }
 
-async fn call(
+/// The reason under which a problem is counted that came before the operation.
+fn reason(problem: &Problem) -> &'static str {
+    match problem.status().as_u16() {
+        401 => "unauthorised",
+        406 | 415 => "media_type",
+        413 => "too_large",
+        503 => "unavailable",
+        _ => "malformed",
+    }
+}
+
+/// What the request asks of the operation.
+async fn read(
     edge: &Edge,
     door: &Door,
     headers: &HeaderMap,
     uri: &Uri,
     path: &RawPathParams,
     body: Body,
-) -> Result<Answer, Problem> {
+) -> Result<domain::Request, Problem> {
     let mut caller = caller(edge, headers).await?;
     headers::check_accept(headers)?;
     let mut idempotency = None;
@@ -65,15 +73,14 @@ async fn call(
         headers::check_content_type(headers)?;
     }
     let input = input(door, path, uri.query().unwrap_or_default(), &body)?;
-    let request = domain::Request {
+    Ok(domain::Request {
         operation: door.declaration.name.to_owned(),
         input: serde_json::to_vec(&input)
             .map_err(|_| invalid("the input cannot be written as JSON"))?
             .into(),
         idempotency,
         caller,
-    };
-    Ok(edge.domain.call(request).await?)
+    })
 }
 
 /// Who calls, by their token.
@@ -81,6 +88,8 @@ async fn caller(edge: &Edge, headers: &HeaderMap) -> Result<Caller, Problem> {
     let token = headers::bearer(headers).ok_or_else(|| Problem::of(&NOT_SIGNED_IN))?;
     let now = edge.clock.now_ms();
     let claims = edge.verifier.connection(token, now).await;
+    let outcome = TokenError::outcome(claims.as_ref().err());
+    edge.meters.count(catalogue::TOKENS_VERIFIED, &[outcome]);
     let claims = claims.map_err(|error| match error {
         TokenError::Unavailable => Problem::of(&UNAVAILABLE),
         other => Problem::of(&TOKEN_REFUSED).with_detail(other.to_string()),

@@ -126,6 +126,10 @@ struct Model {
     readers: HashMap<(u32, usize), Reader>,
     refusing: Vec<u32>,
     says: u64,
+    /// Publications taken, and those only as a signal.
+    taken: [u64; 2],
+    /// The same as the hub reports them.
+    reported: [u64; 2],
 }
 
 fn name(channel: usize) -> String {
@@ -191,6 +195,8 @@ impl Sink for Model {
                     let measure = reader.sees(logged);
                     assert_ne!(measure, Measure::Hidden, "a leak");
                     assert_eq!(is_bare, measure == Measure::Bare, "by the lens of now");
+                    self.taken[0] += 1;
+                    self.taken[1] += u64::from(is_bare);
                     let offset = logged.publication.offset;
                     if reader.follows && offset > 0 {
                         assert!(!reader.is_owed, "a silent gap");
@@ -239,6 +245,17 @@ impl Sink for Model {
     fn inappropriate(&mut self, _: ConnKey) {
         panic!("every payload here is JSON");
     }
+
+    fn delivered(&mut self, _: &ChannelName, _: Wire, told: &Told, subscribers: u32) {
+        self.reported[0] += u64::from(told.publications * subscribers);
+        self.reported[1] += u64::from(told.withheld * subscribers);
+    }
+
+    fn filtered(&mut self, _: &ChannelName, _: u64) {
+        panic!("nobody here has a filter");
+    }
+
+    fn finished(&mut self, _: &ChannelName, _: impl Iterator<Item = (Kind, u64)>) {}
 }
 
 impl Model {
@@ -440,6 +457,7 @@ fn run(steps: Vec<Step>) {
             }
         }
         assert_eq!(hub.subscription_count(), model.readers.len());
+        assert_eq!(model.reported, model.taken, "the figures");
     }
     drain(&mut hub, &mut model);
     model.assert_nothing_is_missing();

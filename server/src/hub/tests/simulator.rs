@@ -62,6 +62,12 @@ impl Sink for Net<'_> {
     fn inappropriate(&mut self, _: ConnKey) {
         panic!("every payload here is JSON");
     }
+
+    fn delivered(&mut self, _: &ChannelName, _: Wire, _: &Told, _: u32) {}
+
+    fn filtered(&mut self, _: &ChannelName, _: u64) {}
+
+    fn finished(&mut self, _: &ChannelName, _: impl Iterator<Item = (Kind, u64)>) {}
 }
 
 impl Client {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{FjallStore, Options};
 use crate::store::chain::Chain;
 use crate::store::{OutboxEnd, OutboxKey, Store};
+use crate::telemetry::Telemetry;
 
 /// Writers at once, and commits of each.
 const WRITERS: usize = 64;
@@ -57,7 +58,12 @@ fn show(per_second: f64, p50: Duration, p99: Duration, groups: u64) {
 #[tokio::test]
 async fn a_failed_request_does_not_fail_its_group() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = FjallStore::open(folder.path(), &Options::default()).expect("opens");
+    let telemetry = Telemetry::new();
+    let options = Options {
+        meters: telemetry.meters(),
+        ..Options::default()
+    };
+    let store = FjallStore::open(folder.path(), &options).expect("opens");
     let (mut good, mut bad) = (Chain::new("G1"), Chain::new("G2"));
     bad.batch(|_, _| {});
     let (good_batch, bad_batch) = (good.batch(|_, _| {}), bad.batch(|_, _| {}));
@@ -72,6 +78,10 @@ async fn a_failed_request_does_not_fail_its_group() {
         store.outbox_done(&item, OutboxEnd::Refused),
     );
     assert!(written.is_ok() && conflict.is_err() && done.is_ok());
+    let counted = telemetry.exposition();
+    assert!(counted.contains("klokke_store_errors_total{kind=\"conflict\"} 1\n"));
+    assert!(counted.contains("klokke_store_commits_per_write_sum 1\n"));
+    assert!(counted.contains("klokke_store_commit_duration_seconds_count 1\n"));
     assert_eq!(
         store.outbox_refused(None, 9).await.expect("read"),
         [],

@@ -52,6 +52,7 @@ use super::{
     OutboxEnd, OutboxKey, Record, Remembered, Store, StoreError, Trim,
 };
 use crate::ledger::{ChannelName, IndexKey, LedgerId, RecordKey, SealedCommit};
+use crate::telemetry::catalogue;
 
 /// The embedded store. Dropping it without [`Store::close`] is like a crash: nothing acknowledged
 /// is lost, and the next start checks more.
@@ -84,7 +85,8 @@ impl FjallStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let (cache, status) = (Arc::new(CommitCache::new()), Arc::new(Status::default()));
+        let cache = Arc::new(CommitCache::new());
+        let status = Arc::new(Status::new(&options.meters));
         let opened = recovery::open(path, options, &cache, &status)?;
         let (requests, waiting) = mpsc::channel(writer::QUEUE);
         let writer = Writer {
@@ -96,6 +98,10 @@ impl FjallStore {
             requests: requests.downgrade(),
             checkpointing: false,
             checkpoint_batches: options.checkpoint_batches,
+            commit_seconds: options
+                .meters
+                .histogram(catalogue::STORE_COMMIT_SECONDS, &[]),
+            batch: options.meters.histogram(catalogue::STORE_BATCH, &[]),
         };
         let thread = std::thread::Builder::new().name("store-write".into());
         let thread = thread.spawn(move || writer.run(waiting))?;
@@ -137,7 +143,7 @@ impl FjallStore {
         if let Err(StoreError::Damaged(damaged)) = &result {
             self.status.note(damaged);
         }
-        result
+        self.status.counted(result)
     }
 
     async fn ask<T>(
@@ -146,11 +152,19 @@ impl FjallStore {
     ) -> Result<T, StoreError> {
         let closed = || StoreError::Unavailable("the store is closed".into());
         let (reply, answer) = oneshot::channel();
-        self.requests
-            .send(request(reply))
-            .await
-            .map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())
+        let sent = self.requests.send(request(reply)).await;
+        self.status.counted(sent.map_err(|_| closed()))?;
+        self.status.counted(answer.await.map_err(|_| closed()))
+    }
+
+    async fn write(&self, batch: Batch) -> Result<(), CommitError> {
+        self.status.writable()?;
+        // Without an answer the writer has failed in the middle: nobody knows.
+        let lost = |_| CommitError::Unknown("the writer has ended".into());
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(Request::Commit(batch, reply)).await;
+        sent.map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
+        answer.await.map_err(lost)?
     }
 }
 
@@ -176,7 +190,7 @@ impl Drop for FjallStore {
 #[async_trait]
 impl Store for FjallStore {
     async fn head(&self, ledger: &LedgerId) -> Result<Option<Head>, StoreError> {
-        self.status.usable(ledger)?;
+        self.status.counted(self.status.usable(ledger))?;
         let id = ledger.clone();
         Ok(self
             .read(move |reader| reader.head(&id))
@@ -185,13 +199,9 @@ impl Store for FjallStore {
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        self.status.writable()?;
-        // Without an answer the writer has failed in the middle: nobody knows.
-        let lost = |_| CommitError::Unknown("the writer has ended".into());
-        let (reply, answer) = oneshot::channel();
-        let sent = self.requests.send(Request::Commit(batch, reply)).await;
-        sent.map_err(|_| StoreError::Unavailable("the store is closed".into()))?;
-        answer.await.map_err(lost)?
+        let written = self.write(batch).await;
+        self.status.count_write(&written);
+        written
     }
 
     async fn commits_since(
@@ -331,10 +341,12 @@ impl Store for FjallStore {
     }
 
     async fn outbox_done(&self, item: &OutboxKey, end: OutboxEnd) -> Result<(), StoreError> {
-        self.status.writable()?;
+        self.status.counted(self.status.writable())?;
         let item = item.clone();
-        self.ask(move |reply| Request::OutboxDone(item, end, reply))
-            .await?
+        let done = self
+            .ask(move |reply| Request::OutboxDone(item, end, reply))
+            .await?;
+        self.status.counted(done)
     }
 
     async fn trim(&self, trim: Trim) -> Result<(), StoreError> {
@@ -347,8 +359,8 @@ impl Store for FjallStore {
                 .await?;
             let more = portion.more;
             if !portion.is_empty() {
-                self.ask(move |reply| Request::Trim(portion, reply))
-                    .await??;
+                let trimmed = self.ask(move |reply| Request::Trim(portion, reply)).await?;
+                self.status.counted(trimmed)?;
             }
             if !more {
                 return Ok(());

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::telemetry::Meters;
+
 /// How the embedded store is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -15,6 +17,8 @@ pub struct Options {
     /// A checkpoint after so many acknowledged batches: what a start after a crash must check,
     /// some 20 µs each.
     pub checkpoint_batches: u64,
+    /// Where is counted.
+    pub meters: Meters,
 }
 
 impl Default for Options {
@@ -24,6 +28,7 @@ impl Default for Options {
             worker_threads: 2,
             make: true,
             checkpoint_batches: 200_000,
+            meters: Meters::default(),
         }
     }
 }

@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 
 use crate::ledger::LedgerId;
-use crate::store::{Damaged, StoreError};
+use crate::store::{CommitError, Damaged, StoreError};
+use crate::telemetry::{Count, Meters, catalogue};
 
 /// Findings kept for `damage()`. More than this many say nothing new.
 const FINDINGS_MAX: usize = 256;
 
 /// Shared by the writer and the readers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Status {
     inner: Mutex<Inner>,
     groups: AtomicU64,
+    meters: Meters,
+    damage: Count,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +33,38 @@ struct Inner {
 }
 
 impl Status {
+    pub(super) fn new(meters: &Meters) -> Self {
+        Self {
+            inner: Mutex::default(),
+            groups: AtomicU64::new(0),
+            meters: meters.clone(),
+            damage: meters.counter(catalogue::STORE_DAMAGE, &[]),
+        }
+    }
+
+    /// Counts an answer that is an error, and passes it on.
+    pub(super) fn counted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &answer {
+            self.failed(kind_of(error));
+        }
+        answer
+    }
+
+    /// Counts a write that did not succeed.
+    pub(super) fn count_write(&self, written: &Result<(), CommitError>) {
+        match written {
+            // A malformed batch is the caller's mistake, not the store's answer.
+            Ok(()) | Err(CommitError::Malformed(_)) => {}
+            Err(CommitError::Conflict { .. }) => self.failed("conflict"),
+            Err(CommitError::Unknown(_)) => self.failed("unknown"),
+            Err(CommitError::Store(error)) => self.failed(kind_of(error)),
+        }
+    }
+
+    fn failed(&self, kind: &str) {
+        self.meters.count(catalogue::STORE_ERRORS, &[kind]);
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,10 +137,18 @@ impl Status {
             let (ledger, place, what) = (&damaged.ledger, damaged.place, &damaged.what);
             tracing::error!(%ledger, %place, %what, "stored data is damaged");
             inner.findings.push(damaged.clone());
+            self.damage.add(1);
         }
     }
 
     pub(super) fn findings(&self) -> Vec<Damaged> {
         self.inner().findings.clone()
+    }
+}
+
+const fn kind_of(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Damaged(_) => "damaged",
     }
 }

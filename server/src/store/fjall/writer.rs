@@ -19,6 +19,7 @@ use super::trim::Portion;
 use super::witness::{Heads, Witness, Witnessed};
 use crate::ledger::LedgerId;
 use crate::store::{Anchor, Batch, CommitError, Head, OutboxEnd, OutboxKey, StoreError};
+use crate::telemetry::Spread;
 
 /// Requests that may wait for the writer: one per ledger with work, so this is never reached in
 /// practice; when it is, callers wait.
@@ -54,6 +55,10 @@ pub(super) struct Writer {
     pub(super) requests: mpsc::WeakSender<Request>,
     pub(super) checkpointing: bool,
     pub(super) checkpoint_batches: u64,
+    /// How long a group took to be durable.
+    pub(super) commit_seconds: Spread,
+    /// Commits of a group.
+    pub(super) batch: Spread,
 }
 
 /// What one group will have changed when it is flushed.
@@ -62,6 +67,7 @@ struct Group {
     heads: HashMap<LedgerId, (Head, Anchor)>,
     committed: HashSet<LedgerId>,
     bytes: usize,
+    sealed: u32,
     commits: Vec<(LedgerId, Reply<Result<(), CommitError>>)>,
     dones: Vec<Reply<Result<(), StoreError>>>,
 }
@@ -104,6 +110,7 @@ impl Writer {
             heads: HashMap::new(),
             committed: HashSet::new(),
             bytes: 0,
+            sealed: 0,
             commits: Vec::new(),
             dones: Vec::new(),
         }
@@ -142,6 +149,7 @@ impl Writer {
         for sealed in &batch.commits {
             self.files.put_commit(&mut group.batch, sealed);
             group.bytes += sealed.row.len();
+            group.sealed += 1;
         }
         let head = Head {
             seq: last.commit.seq,
@@ -199,6 +207,7 @@ impl Writer {
             batch,
             heads,
             committed,
+            sealed,
             commits,
             dones,
             ..
@@ -206,6 +215,7 @@ impl Writer {
         if commits.is_empty() && dones.is_empty() {
             return;
         }
+        let began = Instant::now();
         let written = catch_unwind(AssertUnwindSafe(|| batch.commit()));
         let error = match written {
             Ok(Ok(())) => None,
@@ -231,6 +241,10 @@ impl Writer {
         };
         if error.is_none() {
             self.status.count_group();
+            if sealed > 0 {
+                self.commit_seconds.observe_duration(began.elapsed());
+                self.batch.observe(f64::from(sealed));
+            }
             let witnessed = committed.iter().filter_map(|ledger| {
                 let (head, _) = heads.get(ledger)?;
                 Some((ledger, head.seq, head.hash))

@@ -25,6 +25,7 @@ use self::truth::{Rest, Truth, build};
 use super::{FjallStore, OpenError, Options};
 use crate::ledger::inspect::verify;
 use crate::store::Store;
+use crate::telemetry::Telemetry;
 
 fn options() -> Options {
     Options {
@@ -54,7 +55,12 @@ async fn round(truth: &Truth, files: &Files, what: &str) -> Outcome {
     let folder = harm::folder();
     restore(folder.path(), files).expect("restored");
     let before = snapshot(folder.path()).expect("read");
-    let store: Arc<dyn Store> = match FjallStore::open(folder.path(), &options()) {
+    let telemetry = Telemetry::new();
+    let options = Options {
+        meters: telemetry.meters(),
+        ..options()
+    };
+    let store: Arc<dyn Store> = match FjallStore::open(folder.path(), &options) {
         Ok(store) => Arc::new(store),
         Err(error) => {
             assert!(!matches!(error, OpenError::Locked), "{what}: {error}");
@@ -73,6 +79,11 @@ async fn round(truth: &Truth, files: &Files, what: &str) -> Outcome {
         "{what}: {silent:?} read back wrong and nobody said so"
     );
     let report = verify(&store, None, &mut |_| {}).await;
+    let counted = format!("\nklokke_store_damage_total {}\n", store.damage().len());
+    assert!(
+        telemetry.exposition().contains(&counted),
+        "{what}: the figure"
+    );
     let found = at_open.len() + seen.errors;
     assert!(
         found == 0 || !report.findings.is_empty(),
