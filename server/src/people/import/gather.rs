@@ -13,7 +13,7 @@ use crate::people::record::{
 };
 use crate::people::rights;
 use crate::people::roster::adult_kind_fits;
-use crate::people::{ObjectId, PersonId, ProfileId, UnitCode, UnitKind, UserKind};
+use crate::people::{GroupId, ObjectId, PersonId, ProfileId, UnitCode, UnitKind, UserKind};
 
 /// What has been read so far.
 #[derive(Default)]
@@ -28,6 +28,8 @@ struct Known {
     person: Person,
     accounts: Vec<Account>,
     in_daycare: bool,
+    /// Profiles so far.
+    profiles: u32,
 }
 
 impl Reading {
@@ -149,6 +151,7 @@ impl Reading {
             person,
             accounts: Vec::new(),
             in_daycare: false,
+            profiles: 0,
         };
         once(self.persons.insert(line.id, known).is_none())
     }
@@ -171,7 +174,7 @@ impl Reading {
         };
         known.accounts.push(Account {
             subject: line.subject,
-            person: line.person,
+            person: known.person.id.clone(),
         });
         Ok(())
     }
@@ -196,13 +199,15 @@ impl Reading {
             .persons
             .get_mut(&line.person)
             .ok_or(LineError::Unknown("person"))?;
+        known.profiles += 1;
         known.in_daycare |= line.kind == UserKind::DaycareChild;
         if line.kind == UserKind::DaycareChild && !known.accounts.is_empty() {
             return Err(LineError::DaycareLogin);
         }
+        // Ids share their texts with what stands above: a file has each of them several times.
         let profile = Profile {
-            id: line.id.clone(),
-            person: line.person,
+            id: ProfileId::new(above.code.clone(), line.id.number()),
+            person: known.person.id.clone(),
             kind: line.kind,
             scope: line.scope,
             title: line.title,
@@ -219,7 +224,7 @@ impl Reading {
         self.put("id", line.id.unit(), PeopleRecord::Profile(profile))
     }
 
-    fn take_relation(&mut self, relation: Relation) -> Result<(), LineError> {
+    fn take_relation(&mut self, mut relation: Relation) -> Result<(), LineError> {
         check_dates(relation.from, relation.until)?;
         let unit = relation.adult.unit().clone();
         let adult = self.profile("adult", &unit, &relation.adult)?;
@@ -228,21 +233,22 @@ impl Reading {
         if !is_child || !adult_kind_fits(relation.kind, adult) {
             return Err(LineError::Kinds);
         }
+        (relation.adult, relation.child) = (adult.id.clone(), child.id.clone());
         self.put("adult", &unit, PeopleRecord::Relation(relation))
     }
 
     fn take_membership(&mut self, line: MembershipLine) -> Result<(), LineError> {
         check_dates(line.from, line.until)?;
         let unit = line.group.unit().clone();
-        self.profile("profile", &unit, &line.profile)?;
+        let profile = self.profile("profile", &unit, &line.profile)?.id.clone();
         let group = RecordKey::from(format!("group/{}", line.group.number()));
         let records = self.wanted.units.get(&unit);
         if !records.is_some_and(|records| records.contains_key(&group)) {
             return Err(LineError::Unknown("group"));
         }
         let membership = Membership {
-            group: line.group,
-            profile: line.profile,
+            group: GroupId::new(profile.unit().clone(), line.group.number()),
+            profile,
             kind: line.kind,
             from: line.from,
             until: line.until,
@@ -283,19 +289,24 @@ impl Reading {
     pub(super) fn finish(mut self, lines: u64) -> Option<Wanted> {
         for (code, records) in &mut self.wanted.units {
             let profiles = records.values().filter_map(|record| match record {
-                PeopleRecord::Profile(profile) => Some(&profile.person),
+                PeopleRecord::Profile(profile) => Some(profile.person.clone()),
                 _ => None,
             });
-            let people: Vec<_> = profiles
-                .filter_map(|person| self.persons.get(person))
-                .collect();
-            for known in people {
-                let person = PeopleRecord::Person(known.person.clone());
-                records.insert(person.key(), person);
-                for account in &known.accounts {
-                    let account = PeopleRecord::Account(account.clone());
-                    records.insert(account.key(), account);
-                }
+            for person in profiles.collect::<Vec<_>>() {
+                let Entry::Occupied(mut known) = self.persons.entry(person) else {
+                    continue;
+                };
+                known.get_mut().profiles -= 1;
+                // Most have one profile: nothing is held twice for them.
+                let (person, accounts) = if known.get().profiles == 0 {
+                    let known = known.remove();
+                    (known.person, known.accounts)
+                } else {
+                    (known.get().person.clone(), known.get().accounts.clone())
+                };
+                let accounts = accounts.into_iter().map(PeopleRecord::Account);
+                let people = std::iter::once(PeopleRecord::Person(person)).chain(accounts);
+                records.extend(people.map(|record| (record.key(), record)));
             }
             if let Some(unit) = self.units.get(code) {
                 let unit = PeopleRecord::Unit(unit.clone());
