@@ -386,7 +386,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::OutboxItem;
-    use crate::store::conformance::Chain;
+    use crate::store::chain::Chain;
     use crate::store::memory::MemoryStore;
 
     /// A server on a store, without a port that anybody knows.

@@ -390,7 +390,7 @@ fn a_waiting_outbox_is_resumed_after_a_restart() {
 fn an_outbox_item_that_cannot_be_read_holds_up_no_other() {
     run_local(async {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let mut chain = crate::store::conformance::Chain::new("G1");
+        let mut chain = crate::store::chain::Chain::new("G1");
         for _ in 0..2 {
             let batch = chain.batch(|_, commit| {
                 commit.outbox = vec![OutboxItem {
