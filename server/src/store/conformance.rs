@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::chain::{Chain, put};
+pub use super::chain::{Chain, put};
 use super::*;
 use crate::ledger::{IdempotencyKey, OutboxItem, RecordChange};
 
