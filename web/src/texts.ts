@@ -26,6 +26,7 @@ const TEXTS = {
   'posts.new': ['Nyt opslag', 'New post'],
   'posts.important': ['Vigtigt', 'Important'],
   'posts.withdrawn': ['Opslaget er trukket tilbage.', 'The post was withdrawn.'],
+  'posts.more': ['Læs resten', 'Read the rest'],
   'posts.to': ['Til', 'To'],
   'posts.heading': ['Overskrift', 'Title'],
   'posts.body': ['Tekst', 'Text'],

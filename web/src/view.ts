@@ -20,13 +20,15 @@ export function threadRow(thread: Thread, open: () => void): HTMLElement {
   );
 }
 
-export function postRow(post: Post): HTMLElement {
+/** A post; `readOn` fetches the rest of a long one. */
+export function postRow(post: Post, readOn: () => void): HTMLElement {
   return el(
     'li',
     { class: 'post' },
     post.important && el('strong', { class: 'important' }, text('posts.important')),
     el('h4', {}, post.title ?? text('posts.withdrawn')),
-    post.body && el('p', { class: 'words' }, post.body),
+    post.body && el('p', { class: 'words' }, post.more ? `${post.body} …` : post.body),
+    post.more && el('button', { class: 'plain small', 'data-key': `more-${post.id}`, onclick: readOn }, text('posts.more')),
     el('p', { class: 'quiet' }, `${post.by.name} · ${time(post.publish_ms)}`),
   );
 }

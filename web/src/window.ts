@@ -135,6 +135,11 @@ export class Window {
     if (this.#screen) await this.#recount(this.#screen);
   }
 
+  async #readOn(screen: Screen, { id }: Post): Promise<void> {
+    const { post } = await this.#session.call<{ post: Post }>('post.get', { profile: this.#profile(), post: id });
+    takePost(screen, post);
+  }
+
   #stepUp(): void {
     this.#do(async () => {
       this.#fullUntil = await this.#session.stepUp();
@@ -181,7 +186,7 @@ export class Window {
 
   #lists(screen: Screen): HTMLElement {
     const threads = screen.threads.map((thread) => threadRow(thread, () => this.#do(() => this.#show(thread))));
-    const posts = screen.posts.map(postRow);
+    const posts = screen.posts.map((post) => postRow(post, () => this.#do(() => this.#readOn(screen, post))));
     return el(
       'div',
       { class: 'lists' },

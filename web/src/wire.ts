@@ -60,6 +60,8 @@ export interface Post {
   by: PersonRef;
   title?: string;
   body?: string;
+  /** Whether the body goes on: only its beginning is here. */
+  more?: boolean;
   important?: { from: string; to: string };
   publish_ms: number;
   withdrawn_ms?: number;

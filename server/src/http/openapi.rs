@@ -198,8 +198,9 @@ fn parameters(door: &Door, input: &Value) -> Vec<Value> {
     if door.is_command() {
         let limit = crate::domain::RETRY_KEY_LENGTH_MAX;
         let key = json!({
-            "type": "string", "minLength": 1, "maxLength": limit, "pattern": "^[!#-~]+$",
-            "description": "The same key never does it twice.",
+            "type": "string",
+            "pattern": format!("^(\"[!-~]{{1,{limit}}}\"|[!#-~][!-~]{{0,{}}})$", limit - 1),
+            "description": "The same key never does it twice. In quotes or not, it is the same.",
         });
         parameters.push(parameter("Idempotency-Key", "header", false, key));
     }

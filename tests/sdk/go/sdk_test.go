@@ -301,10 +301,40 @@ func TestWhatWasMissedArrivesOnceAndInOrder(t *testing.T) {
 	})
 }
 
-func TestUnknownRPCIsRefused(t *testing.T) {
+func TestRPCIsAnsweredAndUnknownRefused(t *testing.T) {
 	eachWay(t, func(t *testing.T, w way) {
-		p := w.connect(t, "anna", theServer.address)
-		_, err := p.RPC(context.Background(), "no.such.method", []byte("{}"))
+		p := w.connect(t, "rosa", theServer.address)
+		call := func(method string, input map[string]any) (result struct {
+			ID      string
+			Screens []struct {
+				Person struct{ Name, Profile string }
+				Unit   string
+			}
+		}, err error) {
+			data, err := json.Marshal(input)
+			must(t, err)
+			answer, err := p.RPC(context.Background(), method, data)
+			if err == nil {
+				must(t, json.Unmarshal(answer.Data, &result))
+			}
+			return result, err
+		}
+		start, err := call("session.start", map[string]any{})
+		must(t, err)
+		equal(t, len(start.Screens), 1)
+		screen := start.Screens[0]
+		equal(t, [2]string{screen.Person.Name, screen.Unit}, [2]string{"Rosa Prøve", "Klokkeby Skole"})
+		profile := screen.Person.Profile
+		post, err := call("post.publish", map[string]any{
+			"profile": profile, "place": map[string]string{"unit": "G1"}, "title": "Fra Go", "body": "Æbler"})
+		must(t, err)
+		heard := await(t, p.serverEntries)
+		var entry struct{ Post struct{ ID, Body string } }
+		must(t, json.Unmarshal(heard.Data, &entry))
+		equal(t, [3]string{heard.Channel, entry.Post.ID, entry.Post.Body}, [3]string{"unit:G1", post.ID, "Æbler"})
+		_, err = call("post.get", map[string]any{"profile": profile, "post": "G1.o999"})
+		equal(t, code(err), uint32(404))
+		_, err = call("no.such.method", map[string]any{})
 		equal(t, code(err), uint32(104))
 	})
 }
@@ -395,7 +425,8 @@ func TestServerSideSubscriptionsComeRecoverAndGo(t *testing.T) {
 func TestDeltasAreUndone(t *testing.T) {
 	eachWay(t, func(t *testing.T, w way) {
 		channel := fresh("delta")
-		p := w.connect(t, "anna", theServer.address)
+		b := newBreaker(t, theServer.address)
+		p := w.connect(t, "anna", b.address())
 		s := p.seat(t, channel, centrifuge.SubscriptionConfig{Delta: centrifuge.DeltaTypeFossil})
 		await(t, s.subscribed)
 		type lesson struct {
@@ -403,13 +434,30 @@ func TestDeltasAreUndone(t *testing.T) {
 			N    int    `json:"n"`
 		}
 		text := strings.Repeat("Den lille bog om klokker. ", 20)
-		for n := range 8 {
-			theServer.api(t, "publish", map[string]any{"channel": channel, "data": lesson{text, n}, "delta": true})
+		publish := func(from, to int) {
+			for n := from; n < to; n++ {
+				theServer.api(t, "publish", map[string]any{"channel": channel, "data": lesson{text, n}, "delta": true})
+			}
 		}
-		for n := range 8 {
-			var seen lesson
-			must(t, json.Unmarshal(await(t, s.publications).Data, &seen))
-			equal(t, seen, lesson{text, n})
+		read := func(from, to int) {
+			for n := from; n < to; n++ {
+				var seen lesson
+				must(t, json.Unmarshal(await(t, s.publications).Data, &seen))
+				equal(t, seen, lesson{text, n})
+			}
 		}
+		received := b.received.Load()
+		publish(0, 8)
+		read(0, 8)
+		if came, whole := b.received.Load()-received, int64(8*len(text)); came >= whole/2 {
+			t.Fatalf("%d bytes came for %d", came, whole)
+		}
+		b.cut()
+		await(t, p.connecting)
+		publish(8, 12)
+		b.mend()
+		equal(t, await(t, s.subscribed).Recovered, true)
+		publish(12, 16)
+		read(8, 16)
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -63,14 +64,22 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	command := exec.Command(program, "serve", "--config", config,
-		"--set", "listen.address=127.0.0.1:0", "--set", "store.path="+filepath.Join(folder, "data"))
-	// The server takes every variable with this prefix for a setting; those here speak to the tests.
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "KLOKKE_") {
-			command.Env = append(command.Env, variable)
+	verb := func(arguments ...string) *exec.Cmd {
+		command := exec.Command(program, append(arguments, "--config", config,
+			"--set", "listen.address=127.0.0.1:0", "--set", "store.path="+filepath.Join(folder, "data"))...)
+		// The server takes every variable with this prefix for a setting; those here speak to the tests.
+		for _, variable := range os.Environ() {
+			if !strings.HasPrefix(variable, "KLOKKE_") {
+				command.Env = append(command.Env, variable)
+			}
 		}
+		return command
 	}
+	// One teacher of one school, for what needs somebody of the domain.
+	if said, err := verb("import", "../../rosa.jsonl", "--apply").CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("import: %w: %s", err, said)
+	}
+	command := verb("serve")
 	output, input := io.Pipe()
 	command.Stdout, command.Stderr = input, input
 	if err := command.Start(); err != nil {
@@ -141,6 +150,8 @@ type breaker struct {
 	mutex    sync.Mutex
 	broken   bool
 	open     []net.Conn
+	// received counts the bytes that came from the server.
+	received atomic.Int64
 }
 
 func newBreaker(t *testing.T, target string) *breaker {
@@ -179,13 +190,21 @@ func (b *breaker) accept() {
 		b.mutex.Lock()
 		b.open = append(b.open, client, ahead)
 		b.mutex.Unlock()
-		go pump(client, ahead)
-		go pump(ahead, client)
+		go pump(client, ahead, io.Discard)
+		go pump(ahead, client, counter{&b.received})
 	}
 }
 
-func pump(from, to net.Conn) {
-	_, _ = io.Copy(to, from)
+// counter counts what is written to it.
+type counter struct{ total *atomic.Int64 }
+
+func (c counter) Write(part []byte) (int, error) {
+	c.total.Add(int64(len(part)))
+	return len(part), nil
+}
+
+func pump(from, to net.Conn, also io.Writer) {
+	_, _ = io.Copy(to, io.TeeReader(from, also))
 	_ = to.Close()
 	_ = from.Close()
 }

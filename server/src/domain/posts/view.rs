@@ -25,6 +25,9 @@ pub struct PostView {
     /// Its words; absent when withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// Whether the words go on: only their beginning is here, and `post.get` has all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// The days on which it is important.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub important: Option<Important>,
@@ -52,6 +55,36 @@ pub struct PostView {
     pub version: u64,
 }
 
+/// Characters of a post on the first screen: what is read of it before it is opened. With whole posts ten long ones would
+/// weigh more than a megabyte.
+const EXCERPT_LENGTH_MAX: usize = 300;
+
+impl PostView {
+    /// With the beginning of its words, and a mark that they go on.
+    #[must_use]
+    pub(crate) fn excerpt(mut self) -> Self {
+        let beginning = self.body.as_deref().and_then(beginning).map(str::to_owned);
+        if beginning.is_some() {
+            self.body = beginning;
+            self.more = true;
+        }
+        self
+    }
+}
+
+/// The beginning of a text that is too long, up to the last word that fits whole.
+fn beginning(text: &str) -> Option<&str> {
+    let (end, _) = text.char_indices().nth(EXCERPT_LENGTH_MAX)?;
+    let start = text.get(..end)?;
+    let whole = start.rfind(char::is_whitespace).filter(|at| *at > 0);
+    Some(
+        whole
+            .and_then(|at| start.get(..at))
+            .unwrap_or(start)
+            .trim_end(),
+    )
+}
+
 pub(super) fn view(roster: &Roster, post: &Post) -> PostView {
     let shown = post.withdrawn_ms.is_none() && !post.expired;
     PostView {
@@ -60,6 +93,7 @@ pub(super) fn view(roster: &Roster, post: &Post) -> PostView {
         by: PersonRef::of(roster, &post.by),
         title: shown.then(|| post.title.clone()),
         body: shown.then(|| post.body.clone()),
+        more: false,
         important: post.important,
         publish_ms: post.publish_ms,
         expire_ms: post.expire_ms,
@@ -162,5 +196,22 @@ pub(super) async fn again(cx: &Context<'_, '_>, first: PostView) -> Result<PostV
         Some(post) if post.version == first.version => Ok(first),
         Some(post) => Ok(view(cx.roster(), &post)),
         None => Err(error::NOT_FOUND.refuse("")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_words() {
+        assert_eq!(beginning(&"å".repeat(EXCERPT_LENGTH_MAX)), None);
+        let words = "æble ".repeat(100);
+        let cut = beginning(&words).expect("too long");
+        assert!(words.starts_with(cut) && cut.ends_with("æble"), "{cut}");
+        assert!(cut.chars().count() <= EXCERPT_LENGTH_MAX);
+        let one = "ø".repeat(EXCERPT_LENGTH_MAX + 1);
+        let cut = beginning(&one).expect("too long");
+        assert_eq!(cut.chars().count(), EXCERPT_LENGTH_MAX, "one endless word");
     }
 }

@@ -63,7 +63,7 @@ pub struct Screen {
     /// Where `thread.list` goes on; absent when these are all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads_cursor: Option<Cursor>,
-    /// The newest posts, at most ten.
+    /// The beginnings of the newest posts, at most ten.
     pub posts: Vec<PostView>,
     /// The newest notifications, at most ten.
     pub notifications: Vec<NotificationView>,
@@ -168,6 +168,7 @@ async fn screen(cx: &mut Context<'_, '_>, id: &ProfileId) -> Result<Screen, Refu
         })
         .collect();
     let window = threads::window(cx, id, FIRST_SCREEN_ITEMS, None, false).await?;
+    let posts = posts::newest(cx, id, FIRST_SCREEN_ITEMS).await?;
     Ok(Screen {
         person: PersonRef::of(cx.roster(), id),
         kind,
@@ -180,7 +181,7 @@ async fn screen(cx: &mut Context<'_, '_>, id: &ProfileId) -> Result<Screen, Refu
         badge: badge::of(cx, id).await?,
         threads: window.threads,
         threads_cursor: window.cursor,
-        posts: posts::newest(cx, id, FIRST_SCREEN_ITEMS).await?,
+        posts: posts.into_iter().map(PostView::excerpt).collect(),
         notifications: notifications::newest(cx, id, FIRST_SCREEN_ITEMS).await?,
     })
 }

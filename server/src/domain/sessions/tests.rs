@@ -19,8 +19,9 @@ fn defect_2_the_first_screen_is_one_bounded_round_trip_whatever_was_missed() {
     run_local(async {
         let world = World::new().await;
         let write = |n: u32| json!({ "profile": p(1), "subject": format!("Emne {n}"), "text": "x".repeat(2_000), "recipients": [{ "profile": p(41) }] });
+        let body = "Husk regntøj. ".repeat(1_000);
         let publish =
-            json!({ "profile": p(1), "place": { "group": g(1) }, "title": "T", "body": "B" });
+            json!({ "profile": p(1), "place": { "group": g(1) }, "title": "T", "body": body });
         for n in 0..15 {
             world.ok(1, "thread.create", write(n)).await;
             world.ok(1, "post.publish", publish.clone()).await;
@@ -47,6 +48,11 @@ fn defect_2_the_first_screen_is_one_bounded_round_trip_whatever_was_missed() {
         assert_eq!(screen["threads"].as_array().map(Vec::len), Some(10));
         assert_eq!(screen["posts"].as_array().map(Vec::len), Some(10));
         assert_eq!(screen["threads"][0]["subject"], "Emne 149", "the newest");
+        let post = &screen["posts"][0];
+        assert_eq!(post["more"], true, "said, not cut in silence");
+        let whole = json!({ "profile": p(41), "post": post["id"] });
+        let whole = world.ok(41, "post.get", whole).await;
+        assert_eq!(whole["post"]["body"], body.as_str());
         assert_eq!(screen["badge"]["messages"], 150, "and how much there is");
         // The rest comes on demand, from where the screen ends.
         let next = json!({ "profile": p(41), "cursor": screen["threads_cursor"] });

@@ -23,15 +23,18 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// The idempotency key: visible ASCII, in quotes or not.
+/// The idempotency key: visible ASCII, in quotes or not. A quote that opens has to close.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     let bad = |fault: NoRetryKey| Problem::of(&BAD_HEADER).with_detail(fault.to_string());
     let key = value.to_str().map_err(|_| bad(NoRetryKey))?;
-    let unquoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
-    let key = RetryKey::parse(unquoted.unwrap_or(key)).map_err(bad)?;
+    let unquoted = match key.strip_prefix('"') {
+        Some(opened) => opened.strip_suffix('"').ok_or_else(|| bad(NoRetryKey))?,
+        None => key,
+    };
+    let key = RetryKey::parse(unquoted).map_err(bad)?;
     Ok(Some(key.as_str().to_owned()))
 }
 
@@ -156,6 +159,20 @@ mod tests {
         assert_eq!(check("bearer  a"), Some("a".to_owned()));
         for bad in ["Basic a", "Bearer", "Bearer ", "a.b.c"] {
             assert_eq!(check(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_against_doing_it_twice_are_the_same_in_quotes() {
+        let check = |value| {
+            let key = idempotency_key(&with(IDEMPOTENCY_KEY, value));
+            key.map_err(|problem| problem.code())
+        };
+        for good in ["k-1", "\"k-1\""] {
+            assert_eq!(check(good), Ok(Some("k-1".to_owned())), "{good}");
+        }
+        for bad in ["", "a b", "\"", "\"\"", "\"k"] {
+            assert_eq!(check(bad), Err(BAD_HEADER.code), "{bad}");
         }
     }
 

@@ -123,6 +123,19 @@ test('a post arrives live, and the page speaks both languages and fits a phone',
   assert.equal(await isWider(parent.page), false);
 });
 
+test('of a long post the first screen has the beginning, and the rest when it is asked for', async () => {
+  const teacher = await signIn(['teacher']);
+  const body = `${'Husk regntøj og madpakke. '.repeat(100)}Hilsen os`;
+  await write(teacher.window, 'new-post', { Overskrift: 'Langt opslag', Tekst: body }, 'Slå op');
+  await teacher.window.getByText('Hilsen os').waitFor();
+  const parent = await signIn(['parent']);
+  await parent.window.getByRole('heading', { name: 'Langt opslag' }).waitFor();
+  assert.equal(await parent.window.getByText('Hilsen os').count(), 0);
+  await parent.window.getByRole('button', { name: 'Læs resten' }).click();
+  await parent.window.getByText('Hilsen os').waitFor();
+  assert.equal(await parent.window.getByRole('button', { name: 'Læs resten' }).count(), 0);
+});
+
 test('sensitive content needs MitID, for who writes and for who reads, and errors are sentences', async () => {
   const teacher = await signIn(['teacher']);
   const parent = await signIn(['parent'], { width: 360, height: 740 });

@@ -5,13 +5,15 @@ import { after, afterEach, before, describe, test } from 'node:test';
 
 import { Breaker } from '../support/breaker.js';
 import { ways } from '../support/sdk.js';
-import { Server } from '../support/server.js';
+import { ROSA, Server } from '../support/server.js';
 import * as token from '../support/token.js';
 import { event, until } from '../support/wait.js';
 
 let server;
 before(async () => {
-  server = await Server.start();
+  server = new Server();
+  server.run('import', ROSA, '--apply');
+  await server.start();
 });
 after(() => server.remove());
 
@@ -188,8 +190,20 @@ for (const way of ways) {
     });
 
     test('an RPC is answered, an unknown one refused', async () => {
-      const made = await connected();
-      await assert.rejects(made.rpc('no.such.method', way.data.out({})), { code: 104 });
+      const made = client({ token: token.of('rosa') });
+      const heard = [];
+      made.on('publication', ({ channel, data }) => heard.push([channel, way.data.in(data)]));
+      made.connect();
+      await made.ready();
+      const call = async (method, input) => way.data.in((await made.rpc(method, way.data.out(input))).data);
+      const { screens } = await call('session.start', {});
+      assert.deepEqual(screens.map(({ person, unit }) => [person.name, unit]), [['Rosa Prøve', 'Klokkeby Skole']]);
+      const { profile } = screens[0].person;
+      const post = await call('post.publish', { profile, place: { unit: 'G1' }, title: `Fra ${way.name}`, body: 'Æbler' });
+      await until(() => heard.length > 0);
+      assert.deepEqual(heard.map(([channel, entry]) => [channel, entry.post.id, entry.post.body]), [['unit:G1', post.id, 'Æbler']]);
+      await assert.rejects(call('post.get', { profile, post: 'G1.o999' }), { code: 404 });
+      await assert.rejects(call('no.such.method', {}), { code: 104 });
     });
 
     test('a channel without permission is refused, and one of no namespace', async () => {
@@ -282,6 +296,7 @@ for (const way of ways) {
       try {
         const made = await connected({}, breaker.address);
         const { subscription, seen } = await subscribed(made, channel, { delta: 'fossil' });
+        const received = breaker.received;
         const expected = [];
         const send = async (n) => {
           await server.api('publish', { channel, data: lesson(n), delta: true });
@@ -289,6 +304,8 @@ for (const way of ways) {
         };
         for (let n = 0; n < 5; n += 1) await send(n);
         await until(() => seen.length === 5);
+        const whole = 5 * JSON.stringify(lesson(0)).length;
+        assert.ok(breaker.received - received < whole / 2, `${breaker.received - received} bytes came for ${whole}`);
         const gone = event(made, 'connecting');
         breaker.cut();
         await gone;

@@ -7,6 +7,8 @@ export class Breaker {
   #sockets = new Set();
   #server;
   #broken = false;
+  /** Bytes that came from the server. */
+  received = 0;
 
   static async to(address) {
     const breaker = new Breaker();
@@ -14,6 +16,9 @@ export class Breaker {
     breaker.#server = createServer((client) => {
       if (breaker.#broken) return client.destroy();
       const server = connect(Number(port), host);
+      server.on('data', (part) => {
+        breaker.received += part.length;
+      });
       for (const [socket, other] of [[client, server], [server, client]]) {
         breaker.#sockets.add(socket);
         socket.on('error', () => other.destroy());

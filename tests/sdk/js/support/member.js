@@ -86,6 +86,23 @@ export class Actor extends Member {
     this.client.disconnect();
   }
 
+  /** What waits, counted anew over all pages: unread threads that are not muted, and notifications. */
+  async recount() {
+    let messages = 0;
+    let cursor;
+    do {
+      const page = await this.call('thread.list', { limit: 100, ...(cursor ? { cursor } : {}) });
+      messages += page.threads.filter((thread) => thread.unread > 0 && !thread.muted).length;
+      cursor = page.cursor;
+    } while (cursor);
+    const { notifications } = await this.call('notification.list');
+    return { messages, notifications: notifications.length };
+  }
+
+  async badge() {
+    return (await this.call('badge.get')).badge;
+  }
+
   reconnected() {
     return event(this.client, 'connected');
   }

@@ -11,7 +11,7 @@ const CHILDREN = 24;
 /** Children whose two guardians are both in the class; the others have one: 18 × 2 + 6 = 42. */
 const WITH_TWO_GUARDIANS = 18;
 /** Enough to pass the 400 recipients of a thread. */
-const CROWD = 410;
+export const CROWD = 410;
 
 export const profile = (number) => `${SCHOOL}.p${number}`;
 
@@ -27,8 +27,13 @@ export const people = {
   otherGuardian: { subject: 'other-guardian', profile: profile(8) },
   /** Father of the first child, without custody and without access. */
   outsideFather: { subject: 'outside-father', profile: profile(9) },
+  /** Of the neighbouring municipality, but granted to take part here. */
+  granted: { subject: 'granted', profile: profile(10) },
+  /** Administers the whole municipality. */
+  municipality: { subject: 'municipality', profile: 'M1.p1' },
   children: Array.from({ length: CHILDREN }, (_, n) => ({ subject: `child-${n}`, profile: profile(100 + n) })),
   guardians: [],
+  crowd: Array.from({ length: CROWD }, (_, n) => ({ subject: `crowd-${n}`, profile: profile(1000 + n) })),
 };
 for (let child = 0; child < CHILDREN; child += 1) {
   const count = child < WITH_TWO_GUARDIANS ? 2 : 1;
@@ -57,6 +62,7 @@ export function lines() {
   const relation = (adult, child, more = {}) =>
     all.push({ type: 'relation', adult: adult.profile, child: child.profile, kind: 'guardian', custody: true, ...more });
 
+  person(people.municipality, 'system_administrator', { scope: 'municipality', home: 'M1' });
   person(people.teacher, 'pedagogical_staff');
   person(people.leader, 'leader');
   person(people.office, 'administrative_staff');
@@ -81,11 +87,14 @@ export function lines() {
     relation(guardian, people.children[guardian.child]);
   }
   relation(people.outsideFather, people.children[0], { custody: false });
-  for (let n = 0; n < CROWD; n += 1) {
-    const pupil = { subject: `crowd-${n}`, profile: profile(1000 + n) };
+  for (const pupil of people.crowd) {
     person(pupil, 'pupil');
     member(WHOLE_SCHOOL, pupil);
   }
+  const { granted } = people;
+  all.push({ type: 'person', id: granted.subject, name: `Navn ${granted.subject}` });
+  all.push({ type: 'account', subject: granted.subject, person: granted.subject });
+  all.push({ type: 'grant', id: granted.profile, person: granted.subject, kind: 'municipal_administration', home: 'M2' });
   all.push({ type: 'inbox', id: INBOX, name: 'Kontoret', members: [people.office.profile] });
   return `${all.map((line) => JSON.stringify(line)).join('\n')}\n`;
 }

@@ -8,7 +8,10 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const CONFIG = join(dirname(fileURLToPath(import.meta.url)), '../../../real-parts.toml');
+const TESTS = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+const CONFIG = join(TESTS, 'real-parts.toml');
+/** One teacher of one school, for suites that need somebody of the domain. */
+export const ROSA = join(TESTS, 'rosa.jsonl');
 const API_KEY = "the back end's key";
 /** `klokke dev` invents a municipality first. */
 const START_MAX_MS = 120_000;

@@ -2,11 +2,13 @@
 
 import pytest
 
-from support.server import Server
+from support.server import ROSA, Server
 
 
 @pytest.fixture(scope="module")
 def server():
-    server = Server().start()
+    server = Server()
+    server.run("import", str(ROSA), "--apply")
+    server.start()
     yield server
     server.remove()

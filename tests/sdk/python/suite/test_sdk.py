@@ -183,11 +183,24 @@ async def test_what_was_missed_while_cut_off_arrives_once_and_in_order(way):
         assert (back.was_recovering, back.recovered) == (True, True)
 
 
-async def test_an_unknown_rpc_is_refused(way):
-    client, _ = await way.connected()
-    with pytest.raises(ReplyError) as refused:
-        await client.rpc("no.such.method", way.out({}))
-    assert refused.value.code == 104
+async def test_an_rpc_is_answered_and_an_unknown_one_refused(way):
+    client, heard = await way.connected("rosa")
+
+    async def call(method, **given):
+        result = (await client.rpc(method, way.out(given))).data
+        return json.loads(result) if way.protobuf else result
+
+    (screen,) = (await call("session.start"))["screens"]
+    assert (screen["person"]["name"], screen["unit"]) == ("Rosa Prøve", "Klokkeby Skole")
+    profile = screen["person"]["profile"]
+    post = await call("post.publish", profile=profile, place={"unit": "G1"}, title="Fra Python", body="Æbler")
+    await until(lambda: heard.of("publication"))
+    (entry,) = way.data(heard.of("publication"))
+    assert (heard.of("publication")[0].channel, entry["post"]["id"], entry["post"]["body"]) == ("unit:G1", post["id"], "Æbler")
+    for method, given, code in [("post.get", {"profile": profile, "post": "G1.o999"}, 404), ("no.such.method", {}, 104)]:
+        with pytest.raises(ReplyError) as refused:
+            await call(method, **given)
+        assert refused.value.code == code
 
 
 async def test_channels_without_permission_are_refused(way):
@@ -255,13 +268,28 @@ async def test_server_side_subscriptions_come_recover_and_go(way):
 
 async def test_deltas_are_undone_into_whole_documents(way):
     channel = fresh("delta")
-    client, _ = await way.connected()
-    _, heard = await way.subscribed(client, channel, delta=DeltaType.FOSSIL)
-    lessons = [{"text": "Den lille bog om klokker. " * 20, "n": n} for n in range(8)]
-    for lesson in lessons:
-        await asyncio.to_thread(way.server.api, "publish", channel=channel, data=lesson, delta=True)
-    await until(lambda: len(heard.of("publication")) >= 8)
-    assert way.data(heard.of("publication")) == lessons
+    async with Breaker(way.server.address) as breaker:
+        client, connection = await way.connected(address=breaker.address)
+        _, heard = await way.subscribed(client, channel, delta=DeltaType.FOSSIL)
+        lessons = [{"text": "Den lille bog om klokker. " * 20, "n": n} for n in range(16)]
+
+        async def publish(some):
+            for lesson in some:
+                await asyncio.to_thread(way.server.api, "publish", channel=channel, data=lesson, delta=True)
+
+        received = breaker.received
+        await publish(lessons[:8])
+        await until(lambda: len(heard.of("publication")) >= 8)
+        whole = len(json.dumps(lessons[:8]))
+        assert breaker.received - received < whole / 2, f"{breaker.received - received} bytes came for {whole}"
+        breaker.cut()
+        await until(lambda: len(connection.of("connecting")) == 2)
+        await publish(lessons[8:12])
+        breaker.mend()
+        await until(lambda: len(heard.of("publication")) >= 12)
+        await publish(lessons[12:])
+        await until(lambda: len(heard.of("publication")) >= 16)
+        assert way.data(heard.of("publication")) == lessons
 
 
 async def test_a_tags_filter_lets_through_what_fits(way):

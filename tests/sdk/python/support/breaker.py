@@ -8,6 +8,7 @@ class Breaker:
         self._host, self._port = address.split(":")
         self._broken = False
         self._writers = set()
+        self.received = 0  # bytes that came from the server
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -34,13 +35,13 @@ class Breaker:
             return
         ahead, back = await asyncio.open_connection(self._host, int(self._port))
         self._writers |= {writer, back}
-        await asyncio.gather(self._pump(reader, back), self._pump(ahead, writer))
+        await asyncio.gather(self._pump(reader, back), self._pump(ahead, writer, counted=True))
         self._writers -= {writer, back}
 
-    @staticmethod
-    async def _pump(reader, writer):
+    async def _pump(self, reader, writer, counted=False):
         try:
             while part := await reader.read(65536):
+                self.received += len(part) if counted else 0
                 writer.write(part)
                 await writer.drain()
         except OSError:

@@ -11,7 +11,9 @@ import threading
 import urllib.request
 from pathlib import Path
 
-CONFIG = Path(__file__).resolve().parents[3] / "real-parts.toml"
+TESTS = Path(__file__).resolve().parents[3]
+CONFIG = TESTS / "real-parts.toml"
+ROSA = TESTS / "rosa.jsonl"  # one teacher of one school, for suites that need somebody of the domain
 API_KEY = "the back end's key"
 START_MAX_S = 60
 
