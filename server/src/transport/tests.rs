@@ -61,8 +61,8 @@ impl Echo {
     fn take_queued(&self) -> Option<Bytes> {
         let links = self.links.borrow();
         let link = links.first()?.as_ref()?;
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        match link.poll_take(&mut cx) {
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match link.poll_take(&cx) {
             std::task::Poll::Ready(bytes) => bytes,
             std::task::Poll::Pending => None,
         }
