@@ -169,16 +169,18 @@ pub fn disclose(
             Some(present) => encode(&renewed(roster, present.full_for(viewer).clone())),
             None => with_present_names(roster, &content.full, old_names),
         }),
-        Measure::Bare => Disclosure::Bare(
-            match (
+        Measure::Bare => {
+            let bare = match (
                 present.and_then(|present| present.bare.as_ref()),
                 &content.bare,
             ) {
                 (Some(bare), _) => encode(bare),
                 (None, Some(bare)) => bare.clone(),
                 (None, None) => return Disclosure::Hidden,
-            },
-        ),
+            };
+            viewer.withheld.add(1);
+            Disclosure::Bare(bare)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::Services;
 use crate::domain;
 use crate::hub::{self, Backlog, Lens};
 use crate::ledger::{CallError, Content, Entries, LedgerId, Publisher};
-use crate::people::{Disclosure, RECALL_MAX, Shown, SubjectId, Viewer, recall};
+use crate::people::{Disclosure, RECALL_MAX, SubjectId, Viewer, recall};
 use crate::session::{BacklogWish, ChannelOptions, HistoryPage};
 use crate::store::{ChannelEntry, EntryRange, Order};
 use crate::telemetry::catalogue;
@@ -190,10 +190,14 @@ async fn read(
     let denied = || ErrorReply::from(ErrorCode::PERMISSION_DENIED);
     let subject = reader.subject.clone().ok_or_else(denied)?;
     let now_ms = services.clock.now_ms();
+    let withheld = services.meters.counter(catalogue::STEP_UP_REQUIRED, &[]);
     let mut publications = Vec::new();
     // As many pages as it takes: how much is asked for is bounded by configuration.
     loop {
-        let viewer = Viewer::new(subject.clone(), reader.lens, now_ms);
+        let viewer = Viewer {
+            withheld: withheld.clone(),
+            ..Viewer::new(subject.clone(), reader.lens, now_ms)
+        };
         let asked = EntryRange {
             limit: (range.limit - publications.len()).min(RECALL_MAX),
             ..range
@@ -202,12 +206,6 @@ async fn read(
         let recalled = recalled.map_err(|error| error_of(&error))?;
         let (found, last) = (recalled.entries.len(), recalled.entries.last());
         let last = last.map(|it| it.entry.offset);
-        let bare = |it: &&Shown| matches!(it.disclosure, Disclosure::Bare(_));
-        let withheld = recalled.entries.iter().filter(bare).count();
-        if withheld > 0 {
-            let step_up = services.meters.counter(catalogue::STEP_UP_REQUIRED, &[]);
-            step_up.add(withheld as u64);
-        }
         let shown = recalled.entries.into_iter().map(|it| {
             let content = disclosed(it.disclosure, &it.entry.entry.content.tags);
             publication(channel, &recalled.epoch, &it.entry, content)
