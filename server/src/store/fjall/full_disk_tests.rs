@@ -1,6 +1,7 @@
 //! A disk that fills up, for real: a small tmpfs. Needs the right to mount; without it the test
 //! says so and does nothing.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,7 +43,8 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_full_disk_refuses_and_loses_nothing_acknowledged() {
     let Some(disk) = SmallDisk::mount("8m") else {
-        eprintln!("not run: a small file system cannot be mounted here");
+        let note = "not run: a small file system cannot be mounted here";
+        writeln!(std::io::stderr(), "{note}").expect("said");
         return;
     };
     let path = disk.0.path().join("store");
