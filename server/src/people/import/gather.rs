@@ -78,7 +78,7 @@ impl Reading {
                 };
                 self.put("id", &group.id.unit().clone(), PeopleRecord::Group(group))
             }
-            Line::Membership(line) => self.take_membership(line),
+            Line::Membership(line) => self.take_membership(&line),
             Line::Inbox(line) => {
                 check_name("name", &line.name)?;
                 if line.members.len() > MEMBERS_MAX {
@@ -237,7 +237,7 @@ impl Reading {
         self.put("adult", &unit, PeopleRecord::Relation(relation))
     }
 
-    fn take_membership(&mut self, line: MembershipLine) -> Result<(), LineError> {
+    fn take_membership(&mut self, line: &MembershipLine) -> Result<(), LineError> {
         check_dates(line.from, line.until)?;
         let unit = line.group.unit().clone();
         let profile = self.profile("profile", &unit, &line.profile)?.id.clone();
