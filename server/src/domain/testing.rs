@@ -28,7 +28,7 @@ use crate::people::record::{
 };
 use crate::people::{
     AdministratorScope, Assurance, AssuranceLevel, Change, ChangePeople, Disclosure, GroupId,
-    GroupKind, InboxId, MembershipKind, ObjectId, ProfileId, RelationKind, Roster, Scope,
+    GroupKind, InboxId, Lens, MembershipKind, ObjectId, ProfileId, RelationKind, Roster, Scope,
     SubjectId, UnitCode, UnitKind, UserKind, Viewer, channel, day, disclose, entitlements, recall,
 };
 use crate::store::memory::MemoryStore;
@@ -381,7 +381,17 @@ impl World {
         else {
             return Vec::new();
         };
-        let viewer = Viewer::new(subject(who), own.lens, now_ms);
+        self.recalled(who, name, own.lens).await
+    }
+
+    /// What a session that looks through a lens, rightly or no longer, gets of a channel's history.
+    pub(crate) async fn recalled(
+        &self,
+        who: u32,
+        name: ChannelName,
+        lens: Lens,
+    ) -> Vec<Disclosure> {
+        let viewer = Viewer::new(subject(who), lens, self.now_ms());
         let range = EntryRange {
             from: 1,
             to: u64::MAX,

@@ -8,7 +8,7 @@ use klokke_protocol::Epoch;
 use tokio::sync::oneshot;
 
 use super::disclose::{Disclosure, Subject, Viewer, disclose, is_sensitive};
-use super::show::{note, profile_behind};
+use super::show::{is_barred, note, profile_behind};
 use super::{Roster, SubjectId, day};
 use crate::ledger::{
     Actor, Call, CallError, ChannelName, Job, LedgerId, Ledgers, RecordKey, Refusal, View,
@@ -92,6 +92,7 @@ impl Job<Roster> for Measuring {
         let today = day::day_at(view.now_ms());
         let behind = profile_behind(view.state(), &self.viewer.subject, &self.channel, today);
         self.viewer.profile = behind;
+        let is_barred = is_barred(view.state(), &self.viewer.subject, &self.channel, today);
         let mut known = Known::default();
         let mut shown = Vec::with_capacity(self.entries.len());
         let mut seen = BTreeSet::new();
@@ -104,7 +105,11 @@ impl Job<Roster> for Measuring {
             let part_of = part_of.map(RecordKey::from);
             let whole = known.subject(view, part_of.as_ref()).await?;
             let (subject, whole) = (subject.as_ref(), whole.as_ref());
-            let disclosure = disclose(&self.viewer, view.state(), content, subject, whole);
+            let disclosure = if is_barred {
+                Disclosure::Hidden
+            } else {
+                disclose(&self.viewer, view.state(), content, subject, whole)
+            };
             if matches!(disclosure, Disclosure::Full(_)) && is_sensitive(content, subject) {
                 let what = part_of.or_else(|| content.subject.clone());
                 seen.insert(what.unwrap_or_else(|| self.channel.as_str().into()));

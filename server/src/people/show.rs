@@ -6,6 +6,7 @@
 //! down who saw what is sensitive. `cargo xtask tidy` keeps the judgement itself out of `domain`.
 
 use super::access_log::{self, Reader};
+use super::entitle::sights;
 use super::rights::Denied;
 use super::{
     Assurance, Audience, Lens, Measure, Profile, Roster, SubjectId, Viewer, audience_of, channel,
@@ -125,6 +126,20 @@ pub fn lens_on(
     let sees = roster.takes_part(profile, today)
         && (unit.as_ref() == Some(name) || groups().iter().any(|it| channel::group(it) == *name));
     sees.then(|| lens_of(profile, assurance))
+}
+
+/// Whether a login may not look through a channel today, by this unit's word. Asked inside the ledger, so that a right lost
+/// a moment ago is not used once more by a session that has not heard yet. Who sees the channel of a unit from below is
+/// known in their own unit, not here.
+pub(super) fn is_barred(
+    roster: &Roster,
+    subject: &SubjectId,
+    name: &ChannelName,
+    today: Date,
+) -> bool {
+    let is_decided_here = matches!(name.namespace(), "person" | "group");
+    let opens = |sight: super::Sight| sight.channels.contains(name);
+    is_decided_here && !sights(roster, subject, today).into_iter().any(opens)
 }
 
 /// The profile of a login that a look through a channel is written down for: the channel's own, or the first that holds.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::domain::testing::{SCHOOL, World, class, g, p};
 use crate::ledger::testing::run_local;
+use crate::people::Disclosure;
 
 fn to_class(who: u32) -> Value {
     json!({ "profile": p(who), "place": { "group": g(1) }, "title": "Tur", "body": "I skoven", "comments_open": true })
@@ -396,5 +397,25 @@ fn a_post_of_the_municipality_is_seen_from_below() {
             world.refused(41, "post.comment", comment).await,
             "error.not_allowed"
         );
+    });
+}
+
+#[test]
+fn a_session_that_has_not_heard_of_its_lost_right_reads_nothing_more() {
+    run_local(async {
+        let world = World::new().await;
+        world.ok(1, "post.publish", to_class(1)).await;
+        let read = async |who| {
+            let group = crate::people::channel::group(&g(1));
+            world.recalled(who, group, crate::people::Lens::OPEN).await
+        };
+        let full = |shown: &[Disclosure]| shown.iter().all(|it| matches!(it, Disclosure::Full(_)));
+        let hidden = |shown: &[Disclosure]| shown.iter().all(|it| *it == Disclosure::Hidden);
+        let before = read(41).await;
+        assert!(!before.is_empty() && full(&before));
+        let end = json!({ "profile": p(4), "adult": p(41), "child": p(11) });
+        world.ok(4, "relation.end", end).await;
+        let after = read(41).await;
+        assert!(!after.is_empty() && hidden(&after), "{after:?}");
     });
 }

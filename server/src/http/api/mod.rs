@@ -4,7 +4,7 @@
 //! - `POST /api/{method}` with JSON; `POST /api` with `{"method","params"}`, many by line, for
 //!   older clients.
 //! - Key: `X-API-Key`, `Authorization: apikey KEY` or `?api_key=KEY`.
-//! - `POST /api/import` with JSON Lines: master data, shown first ([`import`], docs/import.md).
+//! - `POST /api/import` with JSON Lines: master data, shown first (`import`, docs/import.md).
 //! - A failure has status 200 and `{"error":{"code","message"}}`, or with
 //!   `X-Centrifugo-Error-Mode: transport` an HTTP status and `{"code","message"}`.
 //!
