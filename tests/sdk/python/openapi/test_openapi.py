@@ -13,9 +13,9 @@ from support import token
 from support.server import Server, environment
 
 SEEDS = os.environ.get("KLOKKE_OPENAPI_SEEDS", "20261124").split(",")
-THREADS = 40
-MESSAGES = 40
-POSTS = 24
+THREADS = 60
+MESSAGES = 80
+POSTS = 60
 TAGS = [f"meeting:{n}" for n in range(24)]
 
 LEADER, TEACHER, CHILD, GUARDIAN, OTHER_CHILD = (f"G1.p{n}" for n in range(1, 6))
@@ -75,7 +75,7 @@ def call(server, subject, path, body):
 
 
 def something_to_work_on(server, subject, profile):
-    """Threads, posts and notifications of this person, enough that those which are left or withdrawn are not all."""
+    """Threads, posts and notifications of this person. What will be left or withdrawn is apart, so that the rest stays."""
     threads, messages, posts = [], [], []
     for n in range(THREADS):
         body = {"profile": profile, "subject": f"Tråd {n}", "text": "Hej", "recipients": [{"group": "G1.g1"}], "replies": "everyone"}
@@ -101,10 +101,13 @@ def something_to_work_on(server, subject, profile):
         "inboxes": ["G1.i1"],
         # Not those who work here: they would close the door behind them.
         "kinds": ["external_actor", "adviser", "technical_staff"],
-        "threads": threads,
+        "threads": threads[::3],
+        "threads_to_leave": threads[1::3] + threads[2::3],
         "talk": [talk],
-        "messages": messages,
-        "posts": posts,
+        "messages": messages[::2],
+        "messages_to_withdraw": messages[1::2],
+        "posts": posts[::3],
+        "posts_to_withdraw": posts[1::3] + posts[2::3],
         "tags": TAGS,
     }
 
@@ -118,6 +121,7 @@ BINDINGS = {
     "path.group": ("groups", 0.8),
     "query.group": ("groups", 0.8),
     "path.kind": ("kinds", 1.0),
+    "path.person": ("profiles", 0.9),
     "path.member": ("members", 0.8),
     "path.inbox": ("inboxes", 0.8),
     "path.adult": ("adults", 0.8),
@@ -130,16 +134,22 @@ BINDINGS = {
     "body.members[*]": ("profiles", 0.9),
     "body.child": ("children", 0.8),
     "body.regarding[*]": ("children", 0.8),
-    "body.recipients[*]": ("profiles", 0.9),
-    "body.recipients[*].profile": ("profiles", 0.9),
-    "body.recipients[*].group": ("groups", 0.9),
-    "body.recipients[*].group_portal.group": ("groups", 0.9),
-    "body.recipients[*].inbox": ("inboxes", 0.9),
+    "body.recipients[*]": ("profiles", 1.0),
+    "body.recipients[*].profile": ("profiles", 1.0),
+    "body.recipients[*].group": ("groups", 1.0),
+    "body.recipients[*].group_portal.group": ("groups", 1.0),
+    "body.recipients[*].inbox": ("inboxes", 1.0),
     "body.place.group": ("groups", 0.9),
     "body.place.unit": ("units", 0.9),
 }
-# Operations whose message must be of the thread.
-OF_ONE_THREAD = ["/v1/threads/{thread}/messages/{message}", "/v1/threads/{thread}/read"]
+# Where an operation needs its own: a message must be of its thread, and who leaves or withdraws must not take what others need.
+OWN_BINDINGS = {
+    "PATCH /v1/threads/{thread}/messages/{message}": {"path.thread": ("talk", 0.9)},
+    "DELETE /v1/threads/{thread}/messages/{message}": {"path.thread": ("talk", 0.9), "path.message": ("messages_to_withdraw", 1.0)},
+    "PUT /v1/threads/{thread}/read": {"path.thread": ("talk", 0.9)},
+    "DELETE /v1/threads/{thread}/participation": {"path.thread": ("threads_to_leave", 1.0)},
+    "DELETE /v1/posts/{post}": {"path.post": ("posts_to_withdraw", 1.0)},
+}
 
 
 def bound(place, name, probability):
@@ -160,8 +170,9 @@ def configuration(known, strict):
     if known:
         lines += ["[parameters]"]
         lines += [bound(place, name, probability) for place, (name, probability) in BINDINGS.items()]
-        for path in OF_ONE_THREAD:
-            lines += ["[[operations]]", f'include-path = "{path}"', "[operations.parameters]", bound("path.thread", "talk", 0.9)]
+        for operation, bindings in OWN_BINDINGS.items():
+            lines += ["[[operations]]", f'include-name = "{operation}"', "[operations.parameters]"]
+            lines += [bound(place, name, probability) for place, (name, probability) in bindings.items()]
     return "\n".join(lines) + "\n"
 
 
