@@ -91,7 +91,7 @@ impl Writer {
         let mut number = 0;
         while !stop.load(Ordering::Relaxed) {
             let text = format!("writer {} message {number}", self.number);
-            let mut input = json!({"profile": "G1.p1", "text": text, "idempotency_key": text});
+            let mut input = json!({"profile": "G1.p1", "text": text, "idempotency_key": text.replace(' ', "-")});
             if number % THREAD_MESSAGES == 0 {
                 input["subject"] = json!(subject(&text));
                 input["recipients"] = json!([{"profile": "G1.p2"}]);
