@@ -54,11 +54,12 @@ impl Hub {
     /// their sessions.
     #[must_use]
     pub fn handle_top(&mut self, name: &ChannelName, epoch: &Epoch, top: u64) -> Vec<ConnKey> {
+        let is_late = self.late.iter().any(|late| late.channel == *name);
         let Some(channel) = self.channel_mut(name) else {
             return Vec::new();
         };
         // What waits here will show a gap by itself.
-        if channel.has_work() {
+        if is_late || channel.has_work() {
             return Vec::new();
         }
         channel.enter_epoch(epoch);

@@ -77,11 +77,14 @@ impl Shard {
         };
         let domain = self.services.domain.clone();
         let newer = assurance_of(&raised.token);
-        let watched = async move { domain.watch(&units, &subject, newer).await };
+        let watched = async move {
+            let watched = domain.watch(&units, &subject, newer).await;
+            watched.map(|until_ms| (units, until_ms))
+        };
         self.ask(watched, move |shard, watched| {
             let outcome = match watched {
-                Ok(until_ms) => {
-                    shard.watched(key, until_ms);
+                Ok((units, until_ms)) => {
+                    shard.watched(key, &units, until_ms);
                     Ok(raised)
                 }
                 Err(fault) => Err(reply_of(&fault)),

@@ -11,7 +11,7 @@ use super::mailbox::{Listing, Target};
 use super::users::Place;
 use crate::hub::ConnKey;
 use crate::ledger::LedgerId;
-use crate::people::{Assurance, AssuranceLevel, Lens, Scope, SubjectId, Word, entitled};
+use crate::people::{Assurance, AssuranceLevel, Lens, Scope, Sight, SubjectId, Word, entitled};
 use crate::session::{Entitlement, Identity, Session, Ticket};
 use crate::transport::{Door, Link};
 
@@ -83,8 +83,15 @@ impl Person {
             self.watched_until_ms = 0; // Not in this unit yet.
             return true;
         };
-        let is_news = known.as_ref().is_none_or(|old| old.on(day) != word.on(day));
+        let old = known.as_ref().map_or(&[][..], |old| old.on(day));
+        let is_news = known.is_none() || old != word.on(day);
+        let is_known = |it: &Sight| old.iter().any(|old| old.profile == it.profile);
+        // A first word is of what was written down before it was asked for.
+        let is_written_down = known.is_none() || word.on(day).iter().all(is_known);
         *known = Some(word.clone());
+        if !is_written_down {
+            self.watched_until_ms = 0; // Not as this profile yet.
+        }
         is_news
     }
 
@@ -119,7 +126,7 @@ impl Connections {
         self.by_user.len()
     }
 
-    /// The place the next connection will have.
+    /// Takes a connection in; gives the place it has from now on.
     pub(super) fn insert(&mut self, mut connection: Connection) -> ConnKey {
         self.generation = self.generation.wrapping_add(1);
         connection.generation = self.generation;

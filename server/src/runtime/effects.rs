@@ -163,11 +163,13 @@ impl Shard {
         let reading = streams::backlog(services, channel.clone(), backlog, reader);
         self.ask(reading, move |shard, read| {
             let is_current = shard.core.borrow().hub.is_current(key, &channel, attempt);
-            // It ended meanwhile, or ended and was begun anew: nobody waits for this reading.
-            if is_current {
-                let outcome = shard.activate(key, &channel, positioned, read);
-                shard.answer(key, ticket, Answer::Subscribed(outcome));
-            }
+            // Ended meanwhile, perhaps begun anew: this reading is not for that one.
+            let outcome = if is_current {
+                shard.activate(key, &channel, positioned, read)
+            } else {
+                Err(SubscribeFailure::Ended)
+            };
+            shard.answer(key, ticket, Answer::Subscribed(outcome));
         });
     }
 

@@ -21,8 +21,6 @@ use crate::ledger::{CallError, LedgerId, ShardAnswer};
 use crate::people::{Scope, SubjectId, Word, day};
 use crate::session::{Answer, Event, Identity, Ticket};
 
-/// When a ledger was too busy to be asked at midnight, it is asked again this much later.
-const MIDNIGHT_RETRY_MS: u64 = 1000;
 /// When a ledger could not say what somebody sees, it is asked again this much later: by then a store that was
 /// away for a moment is back, and one that is damaged is not asked often.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(5);
@@ -89,17 +87,19 @@ impl Shard {
         };
         self.ask(units, move |shard, units| match units {
             Ok((units, until_ms)) => {
-                shard.watched(key, until_ms);
+                shard.watched(key, &units, until_ms);
                 shard.enter_units(key, &subject, &units);
             }
             Err(_) => shard.entry_failed(key, ErrorCode::INTERNAL.into()),
         });
     }
 
-    /// Keeps until when it is written down that a session hears what is sensitive in full.
-    pub(super) fn watched(&self, key: ConnKey, until_ms: u64) {
+    /// Keeps until when it is written down, in these units, that a session hears what is sensitive in full. With a
+    /// unit that came meanwhile it is not whole, and counts for nothing.
+    pub(super) fn watched(&self, key: ConnKey, units: &[LedgerId], until_ms: u64) {
         if let Some(person) = self.core.borrow_mut().connections.person_mut(key) {
-            person.watched_until_ms = until_ms;
+            let is_whole = person.words.iter().all(|(unit, _)| units.contains(unit));
+            person.watched_until_ms = if is_whole { until_ms } else { 0 };
         }
     }
 
@@ -125,12 +125,15 @@ impl Shard {
             return;
         }
         let domain = self.services.domain.clone();
-        let watched = async move { domain.watch(&units, &subject, assurance).await };
-        self.ask(watched, move |shard, until_ms| {
-            let Ok(until_ms) = until_ms else {
-                return; // It stays as it is: a bare signal, and a step-up that can be tried again.
+        let watched = async move {
+            let watched = domain.watch(&units, &subject, assurance).await;
+            watched.map(|until_ms| (units, until_ms))
+        };
+        self.ask(watched, move |shard, watched| {
+            let Ok((units, until_ms)) = watched else {
+                return shard.watch_later(key); // A bare signal until then.
             };
-            shard.watched(key, until_ms);
+            shard.watched(key, &units, until_ms);
             let today = day::day_at(shard.now_ms());
             let entitlements = {
                 let mut core = shard.core.borrow_mut();
@@ -140,6 +143,14 @@ impl Shard {
             if let Some(entitlements) = entitlements {
                 shard.happen(key, Event::Entitlements(entitlements));
             }
+        });
+    }
+
+    fn watch_later(self: &Rc<Self>, key: ConnKey) {
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(UNKNOWN_RETRY).await;
+            shard.watch(key);
         });
     }
 
@@ -192,6 +203,7 @@ impl Shard {
         };
         if let Some((ticket, entitlements)) = complete {
             self.answer(key, ticket, Answer::Entered(Ok(entitlements)));
+            self.watch(key); // What could not be written down at first.
         }
     }
 
@@ -312,7 +324,7 @@ impl Shard {
             for (key, person) in core.connections.people() {
                 let mut words = person.words.iter().filter_map(|(_, word)| word.as_ref());
                 if person.entering.is_none() && words.any(Word::turns) {
-                    changed.push((key, person.entitlements(today)));
+                    changed.push(key);
                 }
                 for (unit, _) in &person.words {
                     let subjects = asked.entry(unit.clone()).or_default();
@@ -320,15 +332,27 @@ impl Shard {
                 }
             }
         }
-        for (key, entitlements) in changed {
+        for key in changed {
+            let entitlements = {
+                let mut core = self.core.borrow_mut();
+                let Some(person) = core.connections.person_mut(key) else {
+                    continue;
+                };
+                person.watched_until_ms = 0; // A profile may begin today.
+                person.entitlements(today)
+            };
             self.happen(key, Event::Entitlements(entitlements));
+            self.watch(key);
         }
-        let mut all = true;
         for (ledger, subjects) in asked {
-            all &= look(self, &ledger, subjects.into_iter().collect()).is_ok();
-        }
-        if !all {
-            self.core.borrow_mut().midnight_ms = now + MIDNIGHT_RETRY_MS;
+            let subjects: Vec<_> = subjects.into_iter().collect();
+            if look(self, &ledger, subjects.clone()).is_ok() {
+                continue;
+            }
+            // No haste: the words here say what is seen today.
+            for subject in subjects {
+                self.ask_later(ledger.clone(), subject);
+            }
         }
     }
 }

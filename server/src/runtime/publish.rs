@@ -38,7 +38,7 @@ pub struct Published {
     pub epoch: Epoch,
 }
 
-/// Whether a channel keeps a stream, if there is such a channel and a client may publish there.
+/// Whether a channel keeps a stream, if there is such a channel. Who may publish there is asked elsewhere.
 pub(super) fn keeps_history(
     services: &Services,
     channel: &ChannelName,

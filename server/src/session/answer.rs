@@ -74,6 +74,8 @@ pub struct Subscribed {
 pub enum SubscribeFailure {
     /// History and live publications could not be merged without a hole; the client starts again.
     Insufficient,
+    /// It was ended while it was being made.
+    Ended,
     /// Anything else.
     Refused(ErrorReply),
 }

@@ -277,6 +277,9 @@ impl Session {
         }
         if let Some(joinings) = &mut self.joinings {
             joinings.retain(|(_, joining)| joining.channel.as_str() != channel);
+            if joinings.is_empty() {
+                self.joinings = None;
+            }
         }
         if let Some(gone) = self.strike(channel) {
             self.effect(Effect::Unsubscribe {
@@ -297,7 +300,7 @@ impl Session {
         };
         let subscribed = match outcome {
             Ok(subscribed) => subscribed,
-            Err(SubscribeFailure::Insufficient) => {
+            Err(SubscribeFailure::Insufficient | SubscribeFailure::Ended) => {
                 return self.close(DisconnectCode::INSUFFICIENT_STATE);
             }
             Err(SubscribeFailure::Refused(error)) => return self.abandon(id, error),

@@ -26,6 +26,9 @@ const WAITING_FRAMES_MAX: usize = 4;
 /// relations do not change more often than this meanwhile.
 const DEFERRED_MAX: usize = 64;
 
+/// Frames that may wait, whatever their size: empty ones cost memory too.
+const WAITING_MAX: usize = 1024;
+
 /// What a session is told of its connection when it begins.
 #[derive(Debug, Clone)]
 pub struct Link {
@@ -207,7 +210,8 @@ impl Session {
         let now_us = self.counts.now_us();
         let waiting = self.waiting.get_or_insert_default();
         waiting.bytes += frame.len();
-        if waiting.bytes > WAITING_FRAMES_MAX.saturating_mul(self.settings.frame_max_bytes) {
+        let bytes_max = WAITING_FRAMES_MAX.saturating_mul(self.settings.frame_max_bytes);
+        if waiting.bytes > bytes_max || waiting.frames.len() >= WAITING_MAX {
             return self.close(DisconnectCode::TOO_MANY_REQUESTS);
         }
         waiting.frames.push_back((frame, now_us));

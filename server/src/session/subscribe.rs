@@ -337,11 +337,11 @@ impl Session {
         outcome: Result<Subscribed, SubscribeFailure>,
         now_ms: u64,
     ) {
-        if self.subscriptions.find(joining.channel.as_str()).is_none() {
-            // The server ended it while it was being made.
-            return self.refuse(id, ErrorCode::PERMISSION_DENIED);
-        }
+        let is_gone = self.subscriptions.find(joining.channel.as_str()).is_none();
         let subscribed = match outcome {
+            // The server ended it while it was being made.
+            Err(SubscribeFailure::Ended) => return self.refuse(id, ErrorCode::PERMISSION_DENIED),
+            _ if is_gone => return self.refuse(id, ErrorCode::PERMISSION_DENIED),
             Ok(subscribed) => subscribed,
             Err(SubscribeFailure::Insufficient) => {
                 return self.close(DisconnectCode::INSUFFICIENT_STATE);

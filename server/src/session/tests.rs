@@ -5,6 +5,7 @@ mod figures;
 mod flows;
 mod properties;
 mod table;
+mod waiting;
 
 use std::fmt::Write as _;
 use std::rc::Rc;

@@ -187,10 +187,13 @@ impl Admission {
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let told = headers.get_all(FORWARDED_FOR).iter();
-        let told: Vec<&str> = told.filter_map(|value| value.to_str().ok()).collect();
-        let mut told = told.iter().rev().flat_map(|value| value.rsplit(','));
+        // By bytes: what a client wrote further left must not make the proxy's own word unreadable.
+        let told: Vec<&[u8]> = told.map(|value| value.as_bytes()).collect();
+        let told = told.iter().rev();
+        let mut told = told.flat_map(|value| value.rsplit(|byte| *byte == b','));
         while self.is_proxy(client) {
-            match told.next().and_then(address_in) {
+            let text = told.next().and_then(|it| std::str::from_utf8(it).ok());
+            match text.and_then(address_in) {
                 Some(before) => client = before,
                 None => break,
             }
@@ -314,6 +317,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use http::HeaderValue;
 
     const SCHOOL: &str = "192.0.2.7";
 
@@ -364,7 +368,7 @@ mod tests {
     fn who_asks_is_the_last_address_that_is_no_proxy() {
         let proxies = ["10.0.0.0/8", "::1"].map(|it| it.parse().expect("a network"));
         let admission = Admission::behind(proxies.into(), Limits::default());
-        let rows: [(&str, &[&str], &str); 10] = [
+        let rows: [(&str, &[&str], &str); 12] = [
             ("192.0.2.1", &["198.51.100.9"], "192.0.2.1"),
             ("10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
             ("10.0.0.1", &["203.0.113.5, 198.51.100.9"], "198.51.100.9"),
@@ -379,11 +383,18 @@ mod tests {
             ("::1", &["2001:db8::7"], "2001:db8::7"),
             ("10.0.0.1", &["203.0.113.5, unknown"], "10.0.0.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["é, 198.51.100.9"], "198.51.100.9"),
+            (
+                "10.0.0.1",
+                &["203.0.113.5", "é, 198.51.100.9"],
+                "198.51.100.9",
+            ),
         ];
         for (peer, told, client) in rows {
             let mut headers = HeaderMap::new();
             for value in told {
-                headers.append(FORWARDED_FOR, value.parse().expect("ASCII"));
+                let value = HeaderValue::from_bytes(value.as_bytes());
+                headers.append(FORWARDED_FOR, value.expect("no control characters"));
             }
             let found = admission.client(peer.parse().expect("an address"), &headers);
             assert_eq!(found.to_string(), client, "{peer} {told:?}");

@@ -113,7 +113,8 @@ pub trait Host: 'static {
     /// Somebody behind a proxy was refused.
     fn refused(self: &Rc<Self>, why: Refused);
 
-    /// A connection opened. `None` when no more are taken (drain, memory): the client gets 503.
+    /// A connection opened. `None` when no more are taken (drain, memory): the client gets 503, or a closed
+    /// socket where it was told yes already.
     fn open(self: &Rc<Self>, opening: &Opening, link: &Rc<Link>) -> Option<ConnKey>;
 
     /// A whole frame came in. Ids of connections that are gone are ignored.

@@ -132,9 +132,11 @@ impl Link {
         self.state.get() == State::Open
     }
 
-    /// Whether too much waits. One write alone never does, whatever its size: its reader had nothing before it.
+    /// Whether too much waits behind the write under way. That one may have any size: its reader had nothing before
+    /// it, and a large recovery must not be what keeps a client from ever catching up.
     pub(super) fn is_over_limit(&self) -> bool {
-        self.queued_bytes.get() > self.queue_max_bytes && self.queue.borrow().len() > 1
+        let first = self.queue.borrow().front().map_or(0, Bytes::len);
+        self.queued_bytes.get() - first > self.queue_max_bytes
     }
 
     pub(super) fn socket(&self) -> Option<&Socket> {

@@ -509,39 +509,6 @@ fn too_many_errors_when_configured() {
 }
 
 #[test]
-fn too_much_behind_a_slow_command() {
-    let mut bench = Bench::open();
-    bench.send(r#"{"id":2,"rpc":{"method":"slow"}}"#);
-    assert!(bench.session.wants_frames());
-    let frame = format!(r#"{{"id":3,"rpc":{{"method":"{}"}}}}"#, "x".repeat(60_000));
-    bench.send(&frame).send(&frame);
-    assert!(
-        !bench.session.wants_frames(),
-        "the driver should stop reading"
-    );
-    for _ in 0..3 {
-        bench.send(&frame);
-    }
-    assert_eq!(bench.close_code(), Some(3013));
-}
-
-#[test]
-fn what_may_wait_follows_the_configured_frame_size() {
-    let roomy = Settings {
-        frame_max_bytes: 1 << 20,
-        ..settings()
-    };
-    let mut bench = Bench::open_with(roomy);
-    bench.send(r#"{"id":2,"rpc":{"method":"slow"}}"#);
-    let frame = format!(r#"{{"id":3,"rpc":{{"method":"{}"}}}}"#, "x".repeat(900_000));
-    bench.send(&frame);
-    assert!(bench.session.wants_frames());
-    bench.send(&frame);
-    assert!(!bench.session.wants_frames());
-    assert_eq!(bench.close_code(), None);
-}
-
-#[test]
 fn emulated_transports_announce_their_end() {
     let stream = Link {
         emulation: Some("secret".into()),

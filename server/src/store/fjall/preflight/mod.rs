@@ -23,7 +23,7 @@
 //! - `journal`: an entry that claims more bytes than the file has left is where the engine would
 //!   stop reading and cut the file; it is cut there before the engine asks for the memory.
 //!
-//! What does not hold is [`OpenError::DamagedFile`], and nothing of the folder has been changed.
+//! What does not hold in a tree is [`OpenError::DamagedFile`], and nothing of the folder has been changed.
 //!
 //! # Why not checksums of our own in a file beside it
 //!
