@@ -123,7 +123,6 @@ impl fmt::Debug for LedgerId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{ChannelOptions, ChannelRules, Namespaces};
 
     fn of(channel: &str) -> Option<String> {
         let channel = ChannelName::parse(channel).expect("a valid channel");
@@ -168,44 +167,5 @@ mod tests {
         let ns = LedgerId::parse("~a.b.3").expect("valid");
         assert_eq!(ns.namespace(), Some("a.b"));
         assert_eq!(LedgerId::parse("G1").expect("valid").namespace(), None);
-    }
-
-    #[test]
-    fn no_configured_mark_opens_the_domain() {
-        let names = [
-            "unit:M101",
-            "person:G10001/p17",
-            "group:K101/g3",
-            "$unit:M101",
-            "$$unit:M101",
-            "!unit:M101",
-            "!$unit:M101",
-            "unit/M101",
-            "unit",
-            "chat/unit:M101",
-            "room",
-        ];
-        for (boundary, prefix) in [(":", "$"), ("/", "$"), ("/", "!"), ("::", "!"), (".", "")] {
-            let rules = ChannelRules {
-                namespace_boundary: boundary.into(),
-                private_prefix: prefix.into(),
-                ..ChannelRules::default()
-            };
-            let open = ChannelOptions {
-                allow_subscribe_for_client: true,
-                ..ChannelOptions::default()
-            };
-            let named = [("chat".into(), open.clone())];
-            let namespaces = Namespaces::new(rules, Some(open), named).expect("good names");
-            for name in names {
-                let channel = ChannelName::parse(name).expect("a name");
-                let ledger = LedgerId::of_channel(&channel).expect("a ledger");
-                let is_open = namespaces.options(&channel).is_some();
-                assert!(
-                    !is_open || ledger.namespace().is_some(),
-                    "{name} with {boundary} and {prefix} is open and lies in the ledger {ledger}"
-                );
-            }
-        }
     }
 }
