@@ -1,0 +1,6 @@
+//! The load tester: replays a school start against any Klokke, and says without doubt whether it held.
+//!
+//! It looks from outside: it speaks the wire (`klokke-protocol`) and reads import files, and knows nothing of the server's code.
+
+pub mod cli;
+pub mod people;
