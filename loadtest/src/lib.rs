@@ -3,4 +3,5 @@
 //! It looks from outside: it speaks the wire (`klokke-protocol`) and reads import files, and knows nothing of the server's code.
 
 pub mod cli;
+pub mod outcome;
 pub mod people;
