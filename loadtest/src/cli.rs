@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::people;
+use crate::{agent, people, run};
 
 /// Replays a school start against any Klokke, and says whether it held.
 #[derive(Debug, clap::Parser)]
@@ -17,13 +17,26 @@ pub struct Cli {
 enum Verb {
     /// Invents a country's people, as files that `klokke import` takes.
     People(people::Arguments),
+    /// Replays a scenario against a server, and says whether it held.
+    Run(run::Arguments),
+    /// Plays people for a coordinator on another machine.
+    Agent(agent::Arguments),
+    /// Lists the scenarios that come with the tester.
+    Scenarios {
+        /// As JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Does what was asked for; an error is one sentence on standard error and exit code 1.
 #[must_use]
-pub fn run(cli: Cli) -> ExitCode {
+pub fn main(cli: Cli) -> ExitCode {
     let done = match cli.verb {
         Verb::People(arguments) => people::run(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Agent(arguments) => agent::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Scenarios { json } => run::list(json),
     };
     done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "klokke-load: {error:#}");

@@ -9,5 +9,5 @@ use klokke_load::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    klokke_load::cli::run(Cli::parse())
+    klokke_load::cli::main(Cli::parse())
 }

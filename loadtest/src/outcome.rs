@@ -4,6 +4,11 @@
 //! Times are milliseconds since the action was *due* unless the name says otherwise; `*_s` are seconds since the run began.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +56,26 @@ pub struct Outcome {
     pub curve: Vec<Point>,
     /// Who reached its limit first.
     pub bottleneck: Bottleneck,
+}
+
+impl Outcome {
+    /// Reads a result that was kept.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no result, or is of a newer format.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let file = File::open(path)
+            .with_context(|| format!("cannot read the result {}", path.display()))?;
+        let outcome: Self = serde_json::from_reader(BufReader::new(file))
+            .with_context(|| format!("{} is no result of klokke-load run", path.display()))?;
+        ensure!(
+            outcome.format <= FORMAT,
+            "{} was written by a newer klokke-load (format {}, known {FORMAT})",
+            path.display(),
+            outcome.format
+        );
+        Ok(outcome)
+    }
 }
 
 /// The scenario as it was run.

@@ -1,0 +1,550 @@
+//! One run from beginning to end: agents gathered, told, listened to, asked at the end; whatever breaks off, what there is is kept.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::agents::{Agents, Heard};
+use super::gather::Gathered;
+use super::judge::{self, Ends, Return};
+use super::machine::Busy;
+use super::progress::{Progress, note};
+use super::sampler::{self, Sample};
+use super::server::{self, Server};
+use super::{Arguments, Outcome};
+use crate::agent::plan::Plan;
+use crate::control::{FromAgent, Setup, ToAgent, VERSION};
+use crate::outcome::{self, Event, FORMAT, Machine, People, Replayed, Stretch, Violations};
+use crate::procfs;
+use crate::scenario::{ABORT_GRACE, COUNTRY_LOGINS, Happening, Scenario, Shape};
+use crate::target::{self, Address};
+use crate::town::{Role, Town};
+
+/// From telling the agents until the run begins.
+const BEGIN_IN: Duration = Duration::from_secs(1);
+/// How long what was begun may take to end after the last stage.
+const QUIET_WITHIN: Duration = Duration::from_secs(90);
+/// How long everybody may take to come back at the end.
+const BACK_WITHIN: Duration = Duration::from_secs(180);
+/// How long agents may take to say what they did, and to find out whether all was well.
+const VERIFY_WITHIN: Duration = Duration::from_secs(120);
+/// Nobody connected for this long, though many should be: the server is gone for good.
+const ALONE_MAX_S: u64 = 60;
+/// Connections that one agent takes before another one is started.
+const SOCKETS_OF_ONE: u64 = 19_000;
+/// Refused at connect this often, with nobody let in: it will not get better.
+const REFUSED_ENOUGH: u64 = 20;
+
+/// What is to be run.
+pub(super) struct Play {
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) scenario: Scenario,
+    pub(super) secret: String,
+    pub(super) today: jiff::civil::Date,
+    pub(super) arguments: Arguments,
+}
+
+/// What happens while it runs.
+struct State {
+    gathered: Gathered,
+    events: Vec<Event>,
+    taking_part: [u64; 4],
+    epoch: Instant,
+    broken_off: Option<String>,
+    ends: Ends,
+    expected: u64,
+    seen: u64,
+    lasted_s: f64,
+    killed_s: Option<u64>,
+}
+
+impl Play {
+    pub(super) fn run(&self, town: &Town) -> Result<Outcome> {
+        let address = target::parse(&self.arguments.server)?;
+        let mut server = match &self.arguments.serve {
+            Some(command) => Some(Server::start(command, &address)?),
+            None => None,
+        };
+        ensure!(
+            server.is_some() || server::answers(&address),
+            "no server answers at {}; start it, or give its command with --serve",
+            self.arguments.server
+        );
+        let plan = Plan::new(&self.scenario, self.arguments.speed);
+        let mut agents = self.agents(town)?;
+        let taking_part = self.set_up(&mut agents, town)?;
+        let wanted: u64 = taking_part.iter().sum();
+        ensure!(
+            wanted > 0,
+            "nobody takes part: raise the parts in [people] of the scenario, or use more people"
+        );
+        ensure!(
+            wanted <= agents.sockets_max(),
+            "{wanted} people take part, and {} agent(s) may open {} connections in all; raise the limit of open files \
+             (ulimit -n) or start more with --agents",
+            agents.count(),
+            agents.sockets_max()
+        );
+        note(&format!(
+            "{wanted} people take part, on {} agent(s)",
+            agents.count()
+        ));
+        let samples = self.metrics(&address).map(sampler::start);
+        let began = jiff::Timestamp::now();
+        let mut state = State {
+            epoch: agents.start(BEGIN_IN)?,
+            gathered: Gathered::default(),
+            events: Vec::new(),
+            taking_part,
+            broken_off: None,
+            ends: Ends {
+                unanswered: 0,
+                unchecked: 0,
+            },
+            expected: 0,
+            seen: 0,
+            lasted_s: 0.0,
+            killed_s: None,
+        };
+        let played = self.play(
+            &plan,
+            &mut agents,
+            &mut server,
+            samples.as_ref(),
+            &mut state,
+        );
+        if let Err(error) = played {
+            state.broken_off.get_or_insert_with(|| format!("{error:#}"));
+        }
+        state.lasted_s = state.epoch.elapsed().as_secs_f64();
+        let count = u32::try_from(agents.count()).unwrap_or(u32::MAX);
+        drop(agents);
+        Ok(self.outcome(&plan, state, town, began, count, &address))
+    }
+
+    fn metrics(&self, address: &Address) -> Option<String> {
+        match self.arguments.metrics.as_deref() {
+            Some("none") => None,
+            Some(url) => Some(url.to_owned()),
+            None => Some(format!("http://{}:{}/metrics", address.host, address.port)),
+        }
+    }
+
+    fn agents(&self, town: &Town) -> Result<Agents> {
+        let people = self.scenario.people;
+        let most: f64 = Role::ALL
+            .iter()
+            .map(|role| town.count(*role) as f64 * people.of(*role))
+            .sum();
+        let of_one = SOCKETS_OF_ONE
+            .min(procfs::descriptors_max().saturating_sub(500))
+            .max(1);
+        let needed = (most / of_one as f64).ceil().max(1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a few agents"
+        )]
+        let needed = needed as u32;
+        let own = self
+            .arguments
+            .agents
+            .unwrap_or(if self.arguments.expect > 0 { 0 } else { needed });
+        ensure!(
+            own + self.arguments.expect > 0,
+            "no agents: --agents 0 needs --expect"
+        );
+        Agents::gather(&self.arguments.listen, own, self.arguments.expect)
+    }
+
+    fn set_up(&self, agents: &mut Agents, town: &Town) -> Result<[u64; 4]> {
+        let mut people = Vec::new();
+        for path in &self.arguments.people {
+            people.push(std::path::absolute(path).context("a path of the people")?);
+        }
+        let count = u32::try_from(agents.count()).context("too many agents")?;
+        let run = u32::try_from(jiff::Timestamp::now().as_millisecond() & 0xffff_ffff).unwrap_or(1);
+        for nth in 0..count {
+            let setup = Setup {
+                version: VERSION,
+                run,
+                agent: nth,
+                agents: count,
+                scenario: self.text.clone(),
+                people: people.clone(),
+                today: self.today,
+                url: self.arguments.server.clone(),
+                secret: self.secret.clone(),
+                seed: self.arguments.seed,
+                speed: self.arguments.speed,
+            };
+            agents.tell(nth as usize, &ToAgent::Setup(Box::new(setup)))?;
+        }
+        let mut all = [0; 4];
+        for (digest, taking_part) in agents.ready()? {
+            ensure!(
+                digest == town.digest,
+                "an agent read other people than the coordinator: give all the same files"
+            );
+            for (all, some) in all.iter_mut().zip(taking_part) {
+                *all += some;
+            }
+        }
+        Ok(all)
+    }
+
+    fn play(
+        &self,
+        plan: &Plan,
+        agents: &mut Agents,
+        server: &mut Option<Server>,
+        samples: Option<&Receiver<Sample>>,
+        state: &mut State,
+    ) -> Result<()> {
+        static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+        let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)); // Without it Ctrl-C just ends.
+        let ends_s = plan.ends_us() / 1_000_000;
+        let (mut progress, mut busy) = (Progress::new(), Busy::default());
+        let mut events: Vec<_> = self
+            .scenario
+            .events
+            .iter()
+            .map(|it| (it.at.as_secs_f64() / self.arguments.speed, &it.what))
+            .collect();
+        events.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut broken_since: Option<Instant> = None;
+        while state.now_s() < plan.ends_us() as f64 / 1e6 {
+            ensure!(!INTERRUPTED.load(Ordering::Relaxed), "it was interrupted");
+            if let Some((nth, heard)) = agents.listen(Duration::from_millis(100))? {
+                state.take(nth, heard)?;
+            }
+            state.sample(samples, &mut busy);
+            while events
+                .last()
+                .is_some_and(|(at_s, _)| *at_s <= state.now_s())
+            {
+                if let Some((_, Happening::KillServer)) = events.pop() {
+                    server
+                        .as_mut()
+                        .context("there is no server of its own to kill")?
+                        .kill_and_start()?;
+                    state.note("server killed, and started again");
+                    state.killed_s = Some(state.second());
+                }
+            }
+            let stage = plan
+                .at(state.now_us())
+                .map_or("", |span| self.scenario.stages[span.stage].name.as_str());
+            progress.show(&state.gathered, agents.count(), stage, ends_s);
+            state.must_make_sense(agents.count(), &self.arguments.server)?;
+            broken_since = self.abort(state, broken_since)?;
+        }
+        self.end(agents, samples, &mut busy, state)
+    }
+
+    /// Ends a run whose abort thresholds have been broken for too long.
+    fn abort(&self, state: &State, since: Option<Instant>) -> Result<Option<Instant>> {
+        let aborting = self
+            .scenario
+            .thresholds
+            .iter()
+            .filter(|(_, threshold)| threshold.abort);
+        let latencies = judge::latencies(&state.gathered);
+        let figures = judge::figures(
+            &state.gathered,
+            &latencies,
+            &Default::default(),
+            &state.ends,
+        );
+        let mut broken = aborting.filter_map(|(name, threshold)| {
+            let measured = *figures.get(name)?;
+            (!judge::one(name, *threshold, Some(measured)).held)
+                .then(|| format!("{name} is {measured:.3}"))
+        });
+        let Some(what) = broken.next() else {
+            return Ok(None);
+        };
+        let since = since.unwrap_or_else(Instant::now);
+        ensure!(
+            since.elapsed() < ABORT_GRACE,
+            "it was broken off: {what}, for {ABORT_GRACE:?} without a break"
+        );
+        Ok(Some(since))
+    }
+
+    /// After the last stage: all that was begun ends, everybody comes back, and is asked.
+    fn end(
+        &self,
+        agents: &mut Agents,
+        samples: Option<&Receiver<Sample>>,
+        busy: &mut Busy,
+        state: &mut State,
+    ) -> Result<()> {
+        state.note("nothing new is begun");
+        agents.tell_all(|| ToAgent::Quiesce)?;
+        self.quiet(agents, samples, busy, state, QUIET_WITHIN);
+        state.note("roll call: everybody who was there comes back");
+        agents.tell_all(|| ToAgent::RollCall)?;
+        if let Some(unanswered) = self.quiet(agents, samples, busy, state, BACK_WITHIN) {
+            state.ends.unanswered = unanswered;
+        }
+        agents.tell_all(|| ToAgent::Collect)?;
+        let mut ticks = Vec::new();
+        let collected = agents.answers(
+            VERIFY_WITHIN,
+            |said| match said {
+                FromAgent::Collected(deeds) => Ok(deeds),
+                other => Err(other),
+            },
+            |other| ticks.push(other),
+        )?;
+        let deeds: Vec<_> = collected.into_iter().flatten().collect();
+        agents.tell_all(|| ToAgent::Verify(deeds.clone()))?;
+        let verified = agents.answers(
+            VERIFY_WITHIN,
+            |said| match said {
+                FromAgent::Verified(findings) => Ok(findings),
+                other => Err(other),
+            },
+            |other| ticks.push(other),
+        )?;
+        for findings in verified {
+            state.ends.unchecked += findings.unchecked;
+            state.expected += findings.expected;
+            state.seen += findings.seen;
+            state.gathered.found(findings);
+        }
+        Ok(())
+    }
+
+    /// Waits until all agents are quiet; gives how much stayed unanswered, or `None` when they were not in time.
+    fn quiet(
+        &self,
+        agents: &Agents,
+        samples: Option<&Receiver<Sample>>,
+        busy: &mut Busy,
+        state: &mut State,
+        within: Duration,
+    ) -> Option<u64> {
+        let deadline = Instant::now() + within;
+        let (mut quiet, mut all) = (0, 0);
+        while Instant::now() < deadline {
+            match agents.listen(Duration::from_millis(100)) {
+                Ok(Some((_, Heard::Said(FromAgent::Quiet { unanswered, .. })))) => {
+                    quiet += 1;
+                    all += unanswered;
+                    if quiet == agents.count() {
+                        return Some(all);
+                    }
+                }
+                Ok(Some((nth, heard))) => {
+                    if let Err(error) = state.take(nth, heard) {
+                        state.broken_off.get_or_insert_with(|| format!("{error:#}"));
+                        return None;
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => return None,
+            }
+            state.sample(samples, busy);
+        }
+        state.note("not everything came to an end in time");
+        None
+    }
+
+    fn outcome(
+        &self,
+        plan: &Plan,
+        state: State,
+        town: &Town,
+        began: jiff::Timestamp,
+        agents: u32,
+        address: &Address,
+    ) -> Outcome {
+        let latencies = judge::latencies(&state.gathered);
+        let back = self.back(plan, &state);
+        let roles = judge::roles(&state.gathered, state.taking_part, back);
+        let figures = judge::figures(&state.gathered, &latencies, &roles, &state.ends);
+        let thresholds = judge::judge(&self.scenario, &figures);
+        let shared = matches!(address.host.as_str(), "localhost" | "::1")
+            || address.host.starts_with("127.");
+        let cores = std::thread::available_parallelism()
+            .map_or(1, |it| u32::try_from(it.get()).unwrap_or(1));
+        let protobuf = self.scenario.people.protobuf;
+        let codec = if protobuf <= 0.0 {
+            "json"
+        } else if protobuf >= 1.0 {
+            "protobuf"
+        } else {
+            "mixed"
+        };
+        Outcome {
+            format: FORMAT,
+            tester: env!("CARGO_PKG_VERSION").to_owned(),
+            scenario: Replayed {
+                name: self.name.clone(),
+                title: self.scenario.title.clone(),
+                about: self.scenario.about.clone(),
+                speed: self.arguments.speed,
+                seed: self.arguments.seed,
+                codec: codec.to_owned(),
+            },
+            target: outcome::Target {
+                url: self.arguments.server.clone(),
+                version: state.gathered.server_version.clone(),
+            },
+            people: People {
+                logins: town.logins.len() as u64,
+                taking_part: state.taking_part.iter().sum(),
+                share_of_country: town.logins.len() as f64 / COUNTRY_LOGINS,
+            },
+            machine: Machine {
+                cores,
+                memory_bytes: procfs::memory_bytes(),
+                agents,
+                shared_with_server: shared,
+            },
+            began: began.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            lasted_s: state.lasted_s,
+            verdict: judge::verdict(&thresholds, state.broken_off.as_deref()),
+            figures,
+            thresholds,
+            latencies,
+            roles,
+            violations: Violations {
+                deliveries_checked: state.gathered.deliveries,
+                deliveries_expected: state.expected,
+                counts: state.gathered.violations.clone(),
+                evidence: state.gathered.evidence.clone(),
+            },
+            errors: state.gathered.errors.clone(),
+            stages: plan
+                .spans
+                .iter()
+                .map(|span| Stretch {
+                    name: self.scenario.stages[span.stage].name.clone(),
+                    from_s: span.from_us as f64 / 1e6,
+                    to_s: span.to_us as f64 / 1e6,
+                })
+                .collect(),
+            curve: state.gathered.curve(),
+            bottleneck: judge::bottleneck(&state.gathered, cores, shared),
+            events: state.events,
+        }
+    }
+
+    /// When everybody had to come back: after the server was killed, or in the largest rush.
+    fn back(&self, plan: &Plan, state: &State) -> Option<Return> {
+        let ends_s = plan.ends_us() / 1_000_000;
+        if let Some(from_s) = state.killed_s {
+            return Some(Return {
+                from_s,
+                until_s: ends_s,
+            });
+        }
+        let grows = |span: &&crate::agent::plan::Span| -> f64 {
+            let parts = span.after.iter().zip(&span.before).zip(state.taking_part);
+            parts
+                .map(|((after, before), people)| (after - before) * people as f64)
+                .sum()
+        };
+        let rushes = plan
+            .spans
+            .iter()
+            .filter(|span| self.scenario.stages[span.stage].shape == Shape::Rush);
+        let largest = rushes
+            .filter(|span| grows(span) > 0.0)
+            .max_by(|a, b| grows(a).total_cmp(&grows(b)))?;
+        // Until the next stage in which somebody leaves.
+        let leaves =
+            |span: &&crate::agent::plan::Span| span.from_us >= largest.to_us && grows(span) < 0.0;
+        let until = plan
+            .spans
+            .iter()
+            .find(leaves)
+            .map_or(plan.ends_us(), |span| span.from_us);
+        Some(Return {
+            from_s: largest.from_us / 1_000_000,
+            until_s: until / 1_000_000,
+        })
+    }
+}
+
+impl State {
+    fn now_s(&self) -> f64 {
+        self.epoch.elapsed().as_secs_f64()
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn second(&self) -> u64 {
+        self.epoch.elapsed().as_secs()
+    }
+
+    fn note(&mut self, what: &str) {
+        note(&format!("{:.1} s: {what}", self.now_s()));
+        self.events.push(Event {
+            at_s: self.now_s(),
+            what: what.to_owned(),
+        });
+    }
+
+    fn take(&mut self, nth: usize, heard: Heard) -> Result<()> {
+        match heard {
+            Heard::Said(FromAgent::Tick(tick)) => self.gathered.tick(nth, *tick),
+            Heard::Said(FromAgent::Failed { why }) => anyhow::bail!("agent {nth}: {why}"),
+            Heard::Said(_) => {}
+            Heard::Gone => anyhow::bail!("agent {nth} died {:.1} s into the run", self.now_s()),
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, samples: Option<&Receiver<Sample>>, busy: &mut Busy) {
+        for sample in samples.into_iter().flat_map(Receiver::try_iter) {
+            let at = sample.at.saturating_duration_since(self.epoch).as_secs();
+            self.gathered.sample(at, sample, busy.since());
+        }
+    }
+
+    /// Ends a run that cannot become one, with a sentence that helps.
+    fn must_make_sense(&self, agents: usize, server: &str) -> Result<()> {
+        let gathered = &self.gathered;
+        let count = |name: &str| gathered.errors.get(name).copied().unwrap_or(0);
+        ensure!(
+            gathered.connects > 0 || count("disconnect 3500") < REFUSED_ENOUGH,
+            "the server refuses the tokens (3500): give its client.token.hmac_secret_key with --token-secret-file"
+        );
+        let strangers = gathered
+            .violations
+            .get("missing_channel")
+            .copied()
+            .unwrap_or(0);
+        ensure!(
+            gathered.deliveries > 0
+                || gathered.connects < REFUSED_ENOUGH
+                || strangers < gathered.connects,
+            "the server does not know these people: import the files first (klokke import), and give the same ones with --people"
+        );
+        let Some((at, _)) = gathered.latest(agents) else {
+            return Ok(());
+        };
+        let alone = gathered.seconds.range(at.saturating_sub(ALONE_MAX_S)..=at);
+        let is_alone = at > ALONE_MAX_S
+            && alone
+                .clone()
+                .all(|(_, second)| second.online.iter().sum::<u64>() == 0)
+            && alone
+                .clone()
+                .all(|(_, second)| second.planned.iter().sum::<u64>() > 0);
+        ensure!(
+            !is_alone,
+            "nobody has been connected to {server} for {ALONE_MAX_S} s: it is gone"
+        );
+        Ok(())
+    }
+}

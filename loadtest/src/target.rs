@@ -1,0 +1,68 @@
+//! The server's address, taken apart.
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path of the WebSocket door.
+    pub path: String,
+}
+
+/// The path of the WebSocket door when none is given.
+const PATH: &str = "/connection/websocket";
+
+/// An address that cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AddressError {
+    /// Another scheme.
+    #[error(
+        "the server's address must begin with ws://, as in ws://127.0.0.1:8000; TLS ends before the tester (wss:// is not built)"
+    )]
+    Scheme,
+    /// No host, or a port that is none.
+    #[error("the server's address needs a host and may have a port, as in ws://127.0.0.1:8000")]
+    Authority,
+}
+
+/// Takes `ws://host[:port][/path]` apart.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(url: &str) -> Result<Address, AddressError> {
+    let rest = url.strip_prefix("ws://").ok_or(AddressError::Scheme)?;
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| AddressError::Authority)?),
+        None => (authority, 80),
+    };
+    if host.is_empty() {
+        return Err(AddressError::Authority);
+    }
+    let path = if matches!(path, "" | "/") { PATH } else { path };
+    Ok(Address {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port,
+        path: path.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let parsed = parse("ws://127.0.0.1:8000").expect("sound");
+        assert_eq!(
+            (parsed.host.as_str(), parsed.port, parsed.path.as_str()),
+            ("127.0.0.1", 8000, PATH)
+        );
+        assert_eq!(parse("ws://[::1]:9/x").expect("sound").host, "::1");
+        assert_eq!(parse("http://a"), Err(AddressError::Scheme));
+        assert_eq!(parse("ws://:80"), Err(AddressError::Authority));
+        assert_eq!(parse("ws://a:b"), Err(AddressError::Authority));
+    }
+}
