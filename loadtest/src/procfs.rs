@@ -7,7 +7,7 @@ const TICKS: u64 = 100;
 
 /// CPU this process used so far, in microseconds.
 #[must_use]
-pub fn cpu_us() -> u64 {
+pub(crate) fn cpu_us() -> u64 {
     let stat = read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields 14 and 15; the name in field 2 may hold spaces, so counting begins behind its bracket.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -22,13 +22,13 @@ pub fn cpu_us() -> u64 {
 
 /// Memory of this process that is resident, in bytes.
 #[must_use]
-pub fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     status_kib("/proc/self/status", "VmRSS:") * 1024
 }
 
 /// The machine's memory, in bytes.
 #[must_use]
-pub fn memory_bytes() -> u64 {
+pub(crate) fn memory_bytes() -> u64 {
     status_kib("/proc/meminfo", "MemTotal:") * 1024
 }
 
@@ -41,7 +41,7 @@ fn status_kib(path: &str, name: &str) -> u64 {
 
 /// Descriptors this process may have open.
 #[must_use]
-pub fn descriptors_max() -> u64 {
+pub(crate) fn descriptors_max() -> u64 {
     let text = read_to_string("/proc/self/limits").unwrap_or_default();
     let line = text
         .lines()
@@ -53,7 +53,7 @@ pub fn descriptors_max() -> u64 {
 
 /// How busy the machine was: (ticks in use, all ticks) since it started.
 #[must_use]
-pub fn machine_ticks() -> Option<(u64, u64)> {
+pub(crate) fn machine_ticks() -> Option<(u64, u64)> {
     let text = read_to_string("/proc/stat").ok()?;
     let numbers: Vec<u64> = text
         .lines()

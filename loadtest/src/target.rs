@@ -2,13 +2,13 @@
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     /// Host.
-    pub host: String,
+    pub(crate) host: String,
     /// Port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Path of the WebSocket door.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 /// The path of the WebSocket door when none is given.
@@ -16,7 +16,7 @@ const PATH: &str = "/connection/websocket";
 
 /// An address that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum AddressError {
+pub(crate) enum AddressError {
     /// Another scheme.
     #[error(
         "the server's address must begin with ws://, as in ws://127.0.0.1:8000; TLS ends before the tester (wss:// is not built)"
@@ -31,7 +31,7 @@ pub enum AddressError {
 ///
 /// # Errors
 /// When it is none.
-pub fn parse(url: &str) -> Result<Address, AddressError> {
+pub(crate) fn parse(url: &str) -> Result<Address, AddressError> {
     let rest = url.strip_prefix("ws://").ok_or(AddressError::Scheme)?;
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let (host, port) = match authority.rsplit_once(':') {

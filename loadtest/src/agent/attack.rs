@@ -117,7 +117,7 @@ impl Attacker {
                         );
                     }
                     Attack::HugeFrame => {
-                        frame::write(frame::TEXT, &vec![b' '; HUGE_BYTES], &mut bytes)
+                        frame::write(frame::TEXT, &vec![b' '; HUGE_BYTES], &mut bytes);
                     }
                     Attack::Garbage | Attack::Silent => {}
                 }

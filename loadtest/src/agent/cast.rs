@@ -9,6 +9,9 @@ use crate::town::{GroupIx, ProfileIx, Town};
 /// Draws before giving up on finding somebody who is online.
 const DRAWS: usize = 64;
 
+/// Most recipients of a thread (docs/protocol.md, limits); a large leisure centre has more and is reached by posts.
+const RECIPIENTS_MAX: usize = 400;
+
 /// Somebody who can do something: the person, as which profile, and to whom.
 #[derive(Debug, Clone, Copy)]
 struct Part {
@@ -62,9 +65,10 @@ impl Cast {
                 }
             }
             if found.is_class && found.seen_by.len() > 1 {
-                // The operations take at most 400 recipients; a class is far below.
-                self.add(Action::Message, user, by, Target::ThreadOf(*group));
                 self.add(Action::ClassPost, user, by, Target::Wall(*group));
+                if found.seen_by.len() <= RECIPIENTS_MAX {
+                    self.add(Action::Message, user, by, Target::ThreadOf(*group));
+                }
             }
         }
     }

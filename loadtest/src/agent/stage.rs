@@ -272,7 +272,7 @@ impl Stage {
             tick.planned[user.role as usize] += u64::from(user.wanted);
             tick.online[user.role as usize] += u64::from(user.is_online());
         }
-        if at_us / SECOND_US % 5 == 0 {
+        if (at_us / SECOND_US).is_multiple_of(5) {
             let now_us = world.now_us();
             for (nth, user) in (0u32..).zip(self.users.iter_mut()) {
                 let is_silent = |heard_us: u64| now_us.saturating_sub(heard_us) > SILENCE_US;

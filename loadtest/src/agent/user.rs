@@ -329,7 +329,7 @@ impl User {
             used += found.length;
             match found.kind {
                 Kind::Data { is_last: true } if line.message.is_empty() => {
-                    self.items(world, nth, found.payload)
+                    self.items(world, nth, found.payload);
                 }
                 Kind::Data { is_last } => {
                     line.message.extend_from_slice(found.payload);
@@ -450,7 +450,6 @@ impl User {
     }
 
     fn items(&mut self, world: &mut World, nth: u32, payload: &[u8]) {
-        world.last_us = world.now_us();
         let mut pings = 0;
         let mut replies = Vec::new();
         let codec = self.codec;
@@ -496,6 +495,7 @@ impl User {
     }
 
     fn reply(&mut self, world: &mut World, nth: u32, reply: Reply) {
+        world.last_us = world.now_us();
         if reply.id == 0 {
             if let Some(push) = reply.push {
                 self.pushed(world, nth, push);
@@ -540,7 +540,7 @@ impl User {
             }
             Asked::History { channel, until } => {
                 if let Some(result) = reply.history {
-                    self.page(world, nth, channel, until, result);
+                    self.page(world, nth, channel, until, &result);
                 }
             }
         }
@@ -657,6 +657,9 @@ impl User {
                     Way::Live,
                 );
             }
+            if sub.recovered {
+                continue; // All there was came with it; the offset told is the one that was asked from.
+            }
             let reached = self.subs[place].offset;
             if reached > sub.offset {
                 self.accuse(world, "missing", &name, || {
@@ -729,7 +732,7 @@ impl User {
         nth: u32,
         channel: u32,
         until: u64,
-        result: HistoryResult,
+        result: &HistoryResult,
     ) {
         let name = world.name(channel).to_owned();
         let mut last = 0;

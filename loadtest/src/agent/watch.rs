@@ -35,6 +35,7 @@ impl User {
         way: Way,
     ) {
         let now_us = world.now_us();
+        world.last_us = now_us;
         let Some(place) = self
             .subs
             .iter()

@@ -67,10 +67,6 @@ pub(super) struct World {
 }
 
 impl World {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call, made where each of them was just made"
-    )]
     pub(super) fn new(
         setup: Setup,
         scenario: Scenario,

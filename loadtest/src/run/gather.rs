@@ -29,11 +29,11 @@ pub(super) struct Second {
     pub(super) violations: u64,
     pub(super) agents_us: u64,
     pub(super) agents_cores_max: f64,
-    told_by: usize,
-    delivery: Option<Histogram<u64>>,
-    ack: Option<Histogram<u64>>,
-    connect: Option<Histogram<u64>>,
-    late: Option<Histogram<u64>>,
+    pub(super) told_by: usize,
+    pub(super) delivery: Option<Histogram<u64>>,
+    pub(super) ack: Option<Histogram<u64>>,
+    pub(super) connect: Option<Histogram<u64>>,
+    pub(super) late: Option<Histogram<u64>>,
     pub(super) server: Option<ServerPoint>,
     pub(super) machine_busy: Option<f64>,
 }
@@ -52,7 +52,10 @@ pub(super) struct Gathered {
     pub(super) connects: u64,
     pub(super) due: u64,
     pub(super) server_version: String,
-    pub(super) resident_bytes: BTreeMap<usize, u64>,
+    /// What the server told last.
+    pub(super) server: Option<ServerPoint>,
+    /// Memory of each agent: at its first word, and the most since.
+    pub(super) resident_bytes: BTreeMap<usize, (u64, u64)>,
     cpu_us: BTreeMap<usize, u64>,
 }
 
@@ -87,7 +90,11 @@ impl Gathered {
         second.agents_us += used_us;
         second.agents_cores_max = second.agents_cores_max.max(used_us as f64 / 1e6);
         second.told_by += 1;
-        self.resident_bytes.insert(agent, tick.resident_bytes);
+        let memory = self
+            .resident_bytes
+            .entry(agent)
+            .or_insert((tick.resident_bytes, 0));
+        memory.1 = memory.1.max(tick.resident_bytes);
         if self.server_version.is_empty() {
             self.server_version = tick.server;
         }
@@ -128,6 +135,7 @@ impl Gathered {
     }
 
     pub(super) fn sample(&mut self, second: u64, sample: Sample, busy: Option<f64>) {
+        self.server = Some(sample.point);
         let second = self.seconds.entry(second).or_default();
         second.server = Some(sample.point);
         second.machine_busy = busy;

@@ -127,15 +127,15 @@ pub(super) fn figures(
     };
     for (name, spread) in latencies {
         each(spread, |which, value| {
-            set(&format!("{name}.{which}"), value)
+            set(&format!("{name}.{which}"), value);
         });
     }
     for (name, role) in roles {
         each(&role.connect, |which, value| {
-            set(&format!("{name}.connect.{which}"), value)
+            set(&format!("{name}.connect.{which}"), value);
         });
         each(&role.ack, |which, value| {
-            set(&format!("{name}.ack.{which}"), value)
+            set(&format!("{name}.ack.{which}"), value);
         });
         set(&format!("{name}.told_to_wait"), role.told_to_wait as f64);
         for (which, value) in [
@@ -179,6 +179,20 @@ pub(super) fn figures(
             online(last) as f64 / last.planned.iter().sum::<u64>() as f64,
         );
     }
+    let grown: u64 = gathered
+        .resident_bytes
+        .values()
+        .map(|(first, most)| most.saturating_sub(*first))
+        .sum();
+    let people = gathered.seconds.values().map(online).max().unwrap_or(0);
+    if people > 0 {
+        set("agents.bytes_per_person", grown as f64 / people as f64);
+    }
+    let cores = gathered
+        .seconds
+        .values()
+        .map(|second| second.agents_us as f64 / 1e6);
+    set("agents.cores_max", cores.fold(0.0, f64::max));
     if let Some(late) = gathered.totals.get("agents.late") {
         set("agents.late_p99_ms", spread(late).p99_ms);
     }

@@ -43,7 +43,7 @@ impl Progress {
         self.last_s = Some(at);
         let point = second.point(at);
         let delivery = spread(&gathered.joined(|name| name.starts_with("delivery.")));
-        let server = point.server.map_or_else(
+        let server = gathered.server.map_or_else(
             || "server silent".to_owned(),
             |it| {
                 format!(

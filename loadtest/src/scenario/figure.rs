@@ -9,7 +9,7 @@ pub(super) const EXAMPLES: &str = "delivery.message.p99_ms, ack.check_in.p95_ms,
     server.bytes_per_connection (docs/load-testing.md has all)";
 
 const SPREAD: [&str; 6] = ["p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"];
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 15] = [
     "violations",
     "errors",
     "errors_share",
@@ -23,6 +23,8 @@ const PLAIN: [&str; 13] = [
     "server.resident_bytes_max",
     "server.bytes_per_connection",
     "agents.late_p99_ms",
+    "agents.bytes_per_person",
+    "agents.cores_max",
 ];
 
 /// Whether a run can give this figure.
