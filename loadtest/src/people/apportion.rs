@@ -48,6 +48,11 @@ pub(super) fn apportion(total: u64, weights: &[u64], minimums: &[u64]) -> Vec<u6
     shares
 }
 
+/// A count of one institution; they are thousands at most.
+pub(super) fn small(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::apportion;

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::audit::{Audit, Tallies};
+use super::audit::Audit;
 use super::sink::Written;
 use super::sizes;
 use super::table::{Cells, Row, Scale, Table, Wanted};
+use super::tally::Tallies;
 
 /// One number that was wanted, and what came.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -1,14 +1,12 @@
 //! The plan of the country: every institution with how many of whom, and what each municipality has, adding up to the
 //! table. A few thousand numbers; the people come later, one municipality at a time.
 
-use super::apportion::apportion;
+use super::apportion::{apportion, small};
 use super::chance::Chance;
 use super::line::Code;
 use super::names;
-use super::sizes;
-use super::table::{
-    Cells, DAYCARES, MUNICIPALITIES, Row, SPECIAL_SCHOOLS, Scale, Table, WITH_DAYCARE, Wanted,
-};
+use super::shape::Shape;
+use super::table::{Cells, Row, Scale, Table, Wanted};
 
 /// The first municipality's number. Real municipality codes end at 860.
 const FIRST_MUNICIPALITY: u32 = 901;
@@ -16,11 +14,6 @@ const FIRST_MUNICIPALITY: u32 = 901;
 const FIRST_INSTITUTION: u32 = 10_001;
 /// A school with fewer pupils has no leisure centre of its own.
 const LEISURE_CENTRE_FROM: u32 = 40;
-
-/// Smallest institutions at a scale; the whole country's are as its sizes say.
-const SCHOOL_MIN: u64 = 16;
-const SPECIAL_SCHOOL_MIN: u64 = 6;
-const DAYCARE_MIN: u64 = 6;
 
 /// A school.
 #[derive(Debug)]
@@ -82,42 +75,15 @@ pub(super) struct Country {
 /// The purpose of the plan's stream of chance; municipalities have 1 to 98.
 const PLAN: u64 = 0;
 
-/// Sizes of one kind of institution, by municipality.
-type Sizes = Vec<Vec<u32>>;
-
 impl Country {
     /// Plans the country of a seed number.
     pub(super) fn plan(seed: u64, scale: Scale) -> Self {
         let mut chance = Chance::stream(seed, PLAN);
         let wanted = Wanted::at(scale);
-        let children = wanted.table[Row::Children];
-        let (schools, special) = whole_schools(&mut chance);
-        let daycares = whole_daycares(&mut chance, &schools);
-        let (schools, special, daycares) = if scale.is_whole() {
-            (schools, special, daycares)
-        } else {
-            let whole = Table::seed()[Row::Children];
-            let in_special: u64 = special.iter().flatten().copied().map(u64::from).sum();
-            let in_special = in_special * children.school / whole.school;
-            (
-                shrink(
-                    &schools,
-                    wanted.folkeskoler,
-                    children.school - in_special,
-                    SCHOOL_MIN,
-                ),
-                shrink(
-                    &special,
-                    wanted.special_schools,
-                    in_special,
-                    SPECIAL_SCHOOL_MIN,
-                ),
-                shrink(&daycares, wanted.daycares, children.daycare, DAYCARE_MIN),
-            )
-        };
+        let shape = Shape::at(scale, &wanted, &mut chance);
         let mut country = Self {
             seed,
-            municipalities: found(&mut chance, &schools, &special, &daycares),
+            municipalities: found(&mut chance, &shape),
             wanted: wanted.table,
         };
         country.staff_schools();
@@ -270,11 +236,6 @@ impl Municipality {
     }
 }
 
-/// A count of one institution; they are thousands at most.
-fn small(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
 fn share<T>(
     items: &mut [&mut T],
     total: u64,
@@ -303,117 +264,25 @@ fn share_cell<T>(
     }
 }
 
-/// Sizes of the whole country's schools by municipality: folkeskoler, and special schools.
-fn whole_schools(chance: &mut Chance) -> (Sizes, Sizes) {
-    let counts = sizes::folkeskoler(chance);
-    // An island with one school sends its children elsewhere for a special one.
-    let weights: Vec<u64> = counts
-        .iter()
-        .map(|count| if *count == 1 { 0 } else { (*count).into() })
-        .collect();
-    let special_counts = apportion(SPECIAL_SCHOOLS, &weights, &[0; MUNICIPALITIES]);
-    let mut special = sizes::special_schools(chance, SPECIAL_SCHOOLS);
-    let in_special: u64 = special.iter().copied().map(u64::from).sum();
-    let total = Table::seed()[Row::Children].school;
-    let mut schools = sizes::schools(chance, total - in_special);
-    // The only school of an island is a small one: the small ones stand first.
-    let mut smallest = schools.drain(..sizes::SMALLEST).collect::<Vec<_>>();
-    chance.shuffle(&mut schools);
-    let mut take = |count: u32| match count {
-        1 => smallest.pop().into_iter().collect(),
-        count => schools.split_off(schools.len() - count as usize),
-    };
-    let schools = counts.iter().map(|count| take(*count)).collect();
-    let special = special_counts
-        .iter()
-        .map(|count| special.split_off(special.len() - small(*count) as usize))
-        .collect();
-    (schools, special)
-}
-
-/// Sizes of the whole country's daycares by municipality. Six municipalities have none on the platform.
-fn whole_daycares(chance: &mut Chance, schools: &Sizes) -> Sizes {
-    let pupils: Vec<u64> = schools
-        .iter()
-        .map(|schools| schools.iter().copied().map(u64::from).sum())
-        .collect();
-    // Any but the largest: there is no telling which.
-    let mut without: Vec<usize> = (0..schools.len())
-        .filter(|place| schools[*place].len() <= sizes::MIDDLE.1 as usize)
-        .collect();
-    chance.shuffle(&mut without);
-    without.truncate(MUNICIPALITIES - WITH_DAYCARE);
-    let has = |place: usize| !without.contains(&place);
-    let weights: Vec<u64> = (0..schools.len())
-        .map(|place| if has(place) { pupils[place] } else { 0 })
-        .collect();
-    let minimums: Vec<u64> = (0..schools.len()).map(|place| has(place).into()).collect();
-    let counts = apportion(DAYCARES, &weights, &minimums);
-    // Between 30 and 180 places before they are fitted to the total; the mean is 86.
-    let mut draw = || u64::from(30 + chance.below(76) + chance.below(76).min(chance.below(76)));
-    let draws: Vec<u64> = (0..DAYCARES).map(|_| draw()).collect();
-    let total = Table::seed()[Row::Children].daycare;
-    let children = apportion(total, &draws, &vec![0; draws.len()]);
-    let mut children = children.into_iter().map(small);
-    counts
-        .iter()
-        .map(|count| children.by_ref().take(small(*count) as usize).collect())
-        .collect()
-}
-
-/// Fewer and smaller institutions of one kind: every municipality that had one keeps one (but for special schools, whose
-/// `count` may be less than their municipalities), and the children of each are in proportion.
-fn shrink(whole: &Sizes, count: u64, children: u64, least: u64) -> Sizes {
-    let sum = |sizes: &[u32]| sizes.iter().copied().map(u64::from).sum::<u64>();
-    let counts: Vec<u64> = whole.iter().map(|sizes| sizes.len() as u64).collect();
-    let own = whole.iter().filter(|sizes| !sizes.is_empty()).count() as u64;
-    let keeps = |sizes: &Vec<u32>| u64::from(own <= count && !sizes.is_empty());
-    let minimums: Vec<u64> = whole.iter().map(keeps).collect();
-    let kept = apportion(count, &counts, &minimums);
-    // From each municipality small and large ones alike.
-    let pick = |(sizes, kept): (&Vec<u32>, &u64)| {
-        let mut sorted = sizes.clone();
-        sorted.sort_unstable();
-        let kept = small(*kept) as usize;
-        let at = |nth: usize| sorted[(2 * nth + 1) * sorted.len() / (2 * kept)];
-        (0..kept).map(at).collect::<Vec<u32>>()
-    };
-    let picked: Sizes = whole.iter().zip(&kept).map(pick).collect();
-    // What is left of a municipality stands for all of it.
-    let weigh = |(sizes, picked): (&Vec<u32>, &Vec<u32>)| {
-        let (whole, left) = (sum(sizes), sum(picked).max(1));
-        let weight = |size: &u32| u64::from(*size) * whole * 16 / left;
-        picked.iter().map(weight).collect::<Vec<_>>()
-    };
-    let weights: Vec<u64> = whole.iter().zip(&picked).flat_map(weigh).collect();
-    let shares = apportion(children, &weights, &vec![least; weights.len()]);
-    let mut shares = shares.into_iter().map(small);
-    picked
-        .iter()
-        .map(|picked| shares.by_ref().take(picked.len()).collect())
-        .collect()
-}
-
 /// Gives the institutions their codes and kinds.
-fn found(
-    chance: &mut Chance,
-    schools: &Sizes,
-    special: &Sizes,
-    daycares: &Sizes,
-) -> Vec<Municipality> {
+fn found(chance: &mut Chance, shape: &Shape) -> Vec<Municipality> {
     let mut numbers = [FIRST_INSTITUTION; 4];
     let mut code = |letter: char, kind: usize| {
         let code = Code::new(letter, numbers[kind]);
         numbers[kind] += 1;
         code
     };
-    let mut all = Vec::with_capacity(schools.len());
-    for place in 0..schools.len() {
+    let mut all = Vec::with_capacity(shape.schools.len());
+    for place in 0..shape.schools.len() {
         let mut own = Vec::new();
-        for (pupils, is_special) in schools[place]
+        for (pupils, is_special) in shape.schools[place]
             .iter()
             .map(|pupils| (*pupils, false))
-            .chain(special[place].iter().map(|pupils| (*pupils, true)))
+            .chain(
+                shape.special_schools[place]
+                    .iter()
+                    .map(|pupils| (*pupils, true)),
+            )
         {
             let has_centre = !is_special && pupils >= LEISURE_CENTRE_FROM;
             own.push(School {
@@ -435,8 +304,8 @@ fn found(
             });
         }
         // Two municipalities in three have family day care, as one institution.
-        let family = daycares[place].len() > 3 && chance.below(3) > 0;
-        let own_daycares = daycares[place]
+        let family = shape.daycares[place].len() > 3 && chance.below(3) > 0;
+        let own_daycares = shape.daycares[place]
             .iter()
             .enumerate()
             .map(|(nth, children)| Daycare {

@@ -66,7 +66,7 @@ impl Town<'_> {
             let person = self.employee()?;
             let title = Some(*titles.get(nth).unwrap_or(last));
             let duties: &[Duty] = match nth == administrator {
-                true => &[Duty::SuperUserSupervisor],
+                true => &[Duty::Supervision],
                 false => &[],
             };
             let kind = UserKind::MunicipalAdministration;

@@ -5,6 +5,7 @@
 //! file. With `--check` an `audit` counts the table from those lines and nothing else. What was decided, and from what source:
 //! `docs/population.md`.
 
+mod adults;
 mod apportion;
 mod audit;
 mod chance;
@@ -18,13 +19,16 @@ mod mix;
 mod names;
 mod progress;
 mod seen;
+mod shape;
 mod sink;
 mod sizes;
 mod staff;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod town;
+mod words;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -77,7 +81,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let sink = Sink::new(target, arguments.check.then(Audit::default));
     let country = Country::plan(arguments.seed, arguments.scale);
-    let (written, digest, audit) = match write(&country, sink) {
+    let mut progress = Progress::new(country.municipalities.len());
+    let done = write(&country, sink, |written| progress.step(written));
+    progress.end();
+    let (written, digest, audit) = match done {
         // Whoever reads has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::FAILURE),
         done => done.context("the lines cannot be written")?,
@@ -109,14 +116,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes the whole country, one municipality after the other.
-fn write(country: &Country, mut sink: Sink) -> io::Result<(Written, String, Option<Audit>)> {
-    let mut progress = Progress::new(country.municipalities.len());
+fn write(
+    country: &Country,
+    mut sink: Sink,
+    mut progress: impl FnMut(Written),
+) -> io::Result<(Written, String, Option<Audit>)> {
     let mut neighbour = None;
     for municipality in &country.municipalities {
         town::write(country.seed, municipality, neighbour, &mut sink)?;
         neighbour = Some(municipality);
-        progress.step(sink.written());
+        progress(sink.written());
     }
-    progress.end();
     sink.finish()
 }

@@ -48,9 +48,9 @@ const fn take(left: &mut u64) -> bool {
 fn duties(is_super_user: bool, is_for_administration: bool) -> &'static [Duty] {
     match (is_super_user, is_for_administration) {
         (false, false) => &[],
-        (true, false) => &[Duty::SuperUser],
-        (false, true) => &[Duty::SuperUserAdministration],
-        (true, true) => &[Duty::SuperUser, Duty::SuperUserAdministration],
+        (true, false) => &[Duty::Teaching],
+        (false, true) => &[Duty::Administration],
+        (true, true) => &[Duty::Teaching, Duty::Administration],
     }
 }
 

@@ -308,7 +308,9 @@ impl Reading {
                 let people = std::iter::once(PeopleRecord::Person(person)).chain(accounts);
                 records.extend(people.map(|record| (record.key(), record)));
             }
-            if let Some(unit) = self.units.get(code) {
+            if let Some(unit) = self.units.get_mut(code) {
+                // In the order they are compared in, whatever the order of the lines.
+                unit.children.sort_unstable();
                 let unit = PeopleRecord::Unit(unit.clone());
                 records.insert(unit.key(), unit);
             }

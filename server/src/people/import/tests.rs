@@ -85,6 +85,19 @@ fn a_file_becomes_rights_and_again_changes_nothing() {
 }
 
 #[test]
+fn units_in_any_order_are_the_same_file_again() {
+    run_local(async {
+        let bench = town();
+        let file = r#"{"type":"unit","code":"M1","name":"Kommune","kind":"municipality"}
+{"type":"unit","code":"S1","name":"Skole","kind":"school","parent":"M1"}
+{"type":"unit","code":"D1","name":"Børnehus","kind":"daycare","parent":"M1"}
+"#;
+        assert_eq!(import(&bench, file).await, 3);
+        assert_eq!(import(&bench, file).await, 0, "the same file again");
+    });
+}
+
+#[test]
 fn what_the_file_no_longer_says_ends_and_stays_as_a_trail() {
     run_local(async {
         let bench = town();
