@@ -1,0 +1,605 @@
+//! The curve of the morning: which charts there are, from which figures, and the strip of stages and events above them.
+
+use std::fmt::Write as _;
+
+use super::{
+    chart::{Axis, Chart, Frame, Line, Shape, time_labels},
+    markup::{both, escape, filled, note, pair, section},
+    number,
+    scale::{Scale, time_ticks},
+    series::{Fold, Grid},
+    text::{self, Text},
+};
+use crate::outcome::{Outcome, Point, ServerPoint, Spread};
+
+/// Most stages that are shown; more bands cannot be told apart.
+const STAGES_MAX: usize = 40;
+/// Most events that are shown: there are so many letters.
+const EVENTS_MAX: usize = 26;
+/// How far flags must stand from each other, as a part of the width, not to cover each other on a phone.
+const FLAG_WIDTH: f64 = 0.07;
+
+/// Draws the whole part.
+pub(super) fn draw(outcome: &Outcome, earlier: Option<&Outcome>) -> String {
+    if outcome.curve.is_empty() {
+        return section(
+            "curve",
+            text::CURVE,
+            &format!("{}{}", note(text::NO_CURVE), lists(outcome)),
+        );
+    }
+    let frame = frame(outcome, earlier);
+    let each = if frame.grid.width > 1.0 {
+        filled(
+            text::EACH_POINT,
+            &[("n", &number::lasted(frame.grid.width))],
+        )
+    } else {
+        both(text::EACH_POINT_ONE)
+    };
+    let faint = if earlier.is_some() {
+        note(text::FAINT)
+    } else {
+        String::new()
+    };
+    let mut body = format!(
+        "{}<p class=\"note\">{each}</p>\n{}{faint}",
+        note(text::CURVE_ABOUT),
+        note(text::GAPS)
+    );
+    let _ = writeln!(
+        body,
+        "<div class=\"charts\" data-span=\"{}\" data-width=\"{}\" data-columns=\"{}\">",
+        frame.grid.span, frame.grid.width, frame.grid.columns
+    );
+    body.push_str(&strip(outcome, &frame));
+    for chart in charts(outcome, earlier, frame.grid) {
+        body.push_str(&chart.draw(&frame));
+    }
+    body.push_str("</div>\n");
+    body.push_str(&lists(outcome));
+    section("curve", text::CURVE, &body)
+}
+
+fn length(outcome: &Outcome) -> f64 {
+    let last = outcome
+        .curve
+        .iter()
+        .map(|point| point.at_s)
+        .fold(0.0, f64::max);
+    last.max(outcome.lasted_s)
+}
+
+fn frame(outcome: &Outcome, earlier: Option<&Outcome>) -> Frame {
+    let grid = Grid::over(earlier.map_or(0.0, length).max(length(outcome)));
+    // A result may come from anywhere: a time that is no number stands at the beginning.
+    let part = |at: f64| {
+        if at.is_nan() {
+            0.0
+        } else {
+            (at / grid.span).clamp(0.0, 1.0)
+        }
+    };
+    let stages = outcome.stages.iter().take(STAGES_MAX);
+    let events = outcome.events.iter().take(EVENTS_MAX);
+    Frame {
+        grid,
+        times: time_ticks(grid.span),
+        bands: stages
+            .map(|stage| (part(stage.from_s), part(stage.to_s.max(stage.from_s))))
+            .collect(),
+        marks: events.map(|event| part(event.at_s)).collect(),
+        gaps: gaps(outcome, grid),
+    }
+}
+
+/// Where the server could not be asked, up to the run's own end. A run that never could is not one long gap: its charts say so.
+fn gaps(outcome: &Outcome, grid: Grid) -> Vec<(f64, f64)> {
+    if outcome.curve.iter().all(|point| point.server.is_none()) {
+        return Vec::new();
+    }
+    let asked = grid.fold(&outcome.curve, Fold::Mean, |point| {
+        point.server.map(|_| 1.0)
+    });
+    let end = length(outcome) / grid.span;
+    let half = grid.width / grid.span / 2.0;
+    let mut gaps: Vec<(f64, f64)> = Vec::new();
+    for (column, value) in asked.iter().enumerate() {
+        let (from, to) = (
+            grid.place(column) - half,
+            (grid.place(column) + half).min(end),
+        );
+        if value.is_some() || from >= end {
+            continue;
+        }
+        match gaps.last_mut() {
+            Some(last) if (last.1 - from).abs() < 1e-9 => last.1 = to,
+            _ => gaps.push((from, to)),
+        }
+    }
+    gaps
+}
+
+/// Stages by number and name, events by letter, and the time axis, above all charts.
+fn strip(outcome: &Outcome, frame: &Frame) -> String {
+    let lanes = lanes(&frame.marks);
+    let rows = lanes.iter().max().map_or(0, |most| most + 1);
+    let mut html = String::from("<div class=\"strip\"><div class=\"stages\">");
+    for (index, (stage, (from, to))) in outcome.stages.iter().zip(&frame.bands).enumerate() {
+        let odd = if index % 2 == 1 { " odd" } else { "" };
+        let name = escape(&stage.name);
+        let _ = write!(
+            html,
+            "<div class=\"stage{odd}\" style=\"left:{:.2}%;width:{:.2}%\" title=\"{name}\"><b>{}</b> {name}</div>",
+            from * 100.0,
+            (to - from) * 100.0,
+            index + 1
+        );
+    }
+    let _ = write!(
+        html,
+        "</div>\n<div class=\"flags\" style=\"height:{}rem\">",
+        (rows as f64) * 1.25
+    );
+    for ((mark, lane), (letter, event)) in frame
+        .marks
+        .iter()
+        .zip(&lanes)
+        .zip(letters().zip(&outcome.events))
+    {
+        let _ = write!(
+            html,
+            "<span class=\"flag\" style=\"left:{:.2}%;top:{}rem\" title=\"{}\">{letter}</span>",
+            mark * 100.0,
+            (*lane as f64) * 1.25,
+            escape(&event.what)
+        );
+    }
+    html.push_str("</div>\n");
+    time_labels(frame, &mut html);
+    html.push_str("</div>\n");
+    html
+}
+
+fn letters() -> impl Iterator<Item = char> {
+    'A'..='Z'
+}
+
+/// For each flag the row in which it stands free of those before it.
+fn lanes(marks: &[f64]) -> Vec<usize> {
+    let mut placed: Vec<(f64, usize)> = Vec::new();
+    for mark in marks {
+        let taken = |lane: usize| {
+            placed
+                .iter()
+                .any(|(other, at)| *at == lane && (other - mark).abs() < FLAG_WIDTH)
+        };
+        let lane = (0..marks.len()).find(|lane| !taken(*lane)).unwrap_or(0);
+        placed.push((*mark, lane));
+    }
+    placed.into_iter().map(|(_, lane)| lane).collect()
+}
+
+/// Stages and events with their times, in words.
+fn lists(outcome: &Outcome) -> String {
+    let mut html = String::new();
+    let mut list = |title: Text, lines: Vec<String>, all: usize| {
+        if lines.is_empty() {
+            return;
+        }
+        let _ = write!(html, "<div><h3>{}</h3><ol class=\"plain\">", both(title));
+        for line in &lines {
+            let _ = write!(html, "<li>{line}</li>");
+        }
+        if all > lines.len() {
+            let more = number::number((all - lines.len()) as f64, 0);
+            let _ = write!(
+                html,
+                "<li>{}</li>",
+                filled(text::MORE_STAGES, &[("n", &more)])
+            );
+        }
+        html.push_str("</ol></div>\n");
+    };
+    let stages = outcome
+        .stages
+        .iter()
+        .take(STAGES_MAX)
+        .enumerate()
+        .map(|(index, stage)| {
+            format!(
+                "<b class=\"number\">{}</b> {} <span class=\"when\">{}–{}</span>",
+                index + 1,
+                escape(&stage.name),
+                number::moment(stage.from_s),
+                number::moment(stage.to_s)
+            )
+        });
+    list(text::STAGES, stages.collect(), outcome.stages.len());
+    let events = letters().zip(&outcome.events).map(|(letter, event)| {
+        format!(
+            "<b class=\"flag\">{letter}</b> {} <span class=\"when\">{}</span>",
+            escape(&event.what),
+            number::moment(event.at_s)
+        )
+    });
+    list(text::EVENTS, events.collect(), outcome.events.len());
+    if html.is_empty() {
+        html
+    } else {
+        format!("<div class=\"lists\">{html}</div>\n")
+    }
+}
+
+/// Which of a point's latencies.
+type Kind = fn(&Point) -> &Spread;
+
+/// Makes lines of one run and, faint, the same of an earlier one.
+struct Pen<'a> {
+    outcome: &'a Outcome,
+    earlier: Option<&'a Outcome>,
+    grid: Grid,
+}
+
+impl Pen<'_> {
+    fn line(
+        &self,
+        (text, colour, shape): (Text, &'static str, Shape),
+        fold: Fold,
+        value: impl Fn(&Point, &Outcome) -> Option<f64>,
+    ) -> Line {
+        let of = |outcome: &Outcome| {
+            self.grid
+                .fold(&outcome.curve, fold, |point| value(point, outcome))
+        };
+        Line {
+            text,
+            colour,
+            shape,
+            values: of(self.outcome),
+            // What was planned is of no interest twice.
+            earlier: self
+                .earlier
+                .filter(|_| shape != Shape::Dashed)
+                .map(of)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn rate(&self, look: (Text, &'static str, Shape), value: impl Fn(&Point) -> u64) -> Line {
+        self.line(look, Fold::Mean, |point, _| Some(value(point) as f64))
+    }
+
+    fn spread(
+        &self,
+        spread: Kind,
+        value: fn(&Spread) -> f64,
+        text: Text,
+        colour: &'static str,
+    ) -> Line {
+        self.line(
+            (text, colour, Shape::Line),
+            Fold::WorstOfMeasured,
+            |point, _| {
+                Some(spread(point))
+                    .filter(|spread| spread.count > 0)
+                    .map(value)
+            },
+        )
+    }
+
+    fn latency(&self, spread: Kind) -> Vec<Line> {
+        vec![
+            self.spread(spread, |spread| spread.max_ms, text::LONGEST, "faint"),
+            self.spread(spread, |spread| spread.p99_ms, text::MOST, "c"),
+            self.spread(spread, |spread| spread.p95_ms, text::MANY, "b"),
+            self.spread(spread, |spread| spread.p50_ms, text::HALF, "a"),
+        ]
+    }
+}
+
+fn charts(outcome: &Outcome, earlier: Option<&Outcome>, grid: Grid) -> Vec<Chart> {
+    let pen = Pen {
+        outcome,
+        earlier,
+        grid,
+    };
+    let mut charts = flow(&pen);
+    charts.extend(latencies(&pen));
+    charts.extend(trouble(&pen));
+    charts.extend(machine(&pen));
+    charts
+}
+
+/// How much there was of everything.
+fn flow(pen: &Pen<'_>) -> Vec<Chart> {
+    let chart = |title, unit: (Text, &'static str), lines| Chart {
+        title,
+        unit: (both(unit.0), unit.1),
+        axis: Axis::Zero,
+        note: None,
+        quiet: None,
+        lines,
+    };
+    let per_second = (text::PER_SECOND_UNIT, "/s");
+    vec![
+        chart(
+            text::PRESENT,
+            (text::COUNT_UNIT, ""),
+            vec![
+                pen.rate((text::ONLINE, "a", Shape::Area), |point| point.online),
+                pen.rate((text::OF_STAFF, "b", Shape::Line), |point| {
+                    point.online_staff
+                }),
+                pen.rate((text::PLANNED, "plan", Shape::Dashed), |point| {
+                    point.planned
+                }),
+            ],
+        ),
+        chart(
+            text::ARRIVALS,
+            per_second,
+            vec![
+                pen.rate((text::GRANTED, "a", Shape::Area), |point| point.connects),
+                pen.rate((text::TOLD_TO_WAIT, "b", Shape::Line), |point| {
+                    point.told_to_wait
+                }),
+            ],
+        ),
+        chart(
+            text::DELIVERIES,
+            per_second,
+            vec![pen.rate((text::DELIVERED, "a", Shape::Area), |point| {
+                point.deliveries
+            })],
+        ),
+        chart(
+            text::SENT,
+            per_second,
+            vec![
+                pen.rate((text::ACKED, "a", Shape::Area), |point| point.acked),
+                pen.rate((text::DUE, "plan", Shape::Dashed), |point| point.due),
+            ],
+        ),
+    ]
+}
+
+/// How long everything took: all on the same decades, so that they can be held against each other.
+fn latencies(pen: &Pen<'_>) -> Vec<Chart> {
+    let kinds: [(Text, Kind); 3] = [
+        (text::DELIVERY_TIME, |point| &point.delivery),
+        (text::ACK_TIME, |point| &point.ack),
+        (text::CONNECT_TIME, |point| &point.connect),
+    ];
+    let drawn: Vec<(Text, Vec<Line>)> = kinds
+        .into_iter()
+        .map(|(title, spread)| (title, pen.latency(spread)))
+        .collect();
+    let scale = decades(drawn.iter().flat_map(|(_, lines)| lines));
+    let chart = |title, scale, lines| Chart {
+        title,
+        unit: (both(text::LOGARITHMIC), ""),
+        axis: Axis::Decades(scale),
+        note: None,
+        quiet: None,
+        lines,
+    };
+    drawn
+        .into_iter()
+        .map(|(title, lines)| chart(title, scale, lines))
+        .collect()
+}
+
+fn decades<'a>(lines: impl Iterator<Item = &'a Line>) -> Scale {
+    Scale::log(
+        lines
+            .flat_map(|line| line.values.iter().chain(&line.earlier))
+            .filter_map(|value| *value),
+    )
+}
+
+/// What went wrong; violations by themselves, so that a single one is seen beside any number of errors.
+fn trouble(pen: &Pen<'_>) -> [Chart; 2] {
+    let violations = (text::VIOLATIONS_LINE, "alert", Shape::Bars);
+    let chart = |title, unit, quiet, line| Chart {
+        title,
+        unit,
+        axis: Axis::Zero,
+        note: None,
+        quiet: Some(quiet),
+        lines: vec![line],
+    };
+    [
+        chart(
+            text::TROUBLE,
+            (both(text::PER_SECOND_UNIT), "/s"),
+            text::NO_TROUBLE,
+            pen.rate((text::ERRORS_LINE, "b", Shape::Bars), |point| point.errors),
+        ),
+        chart(
+            text::VIOLATIONS_CHART,
+            (both(text::COUNT_UNIT), ""),
+            text::NO_VIOLATIONS_CHART,
+            pen.line(violations, Fold::Sum, |point, _| {
+                Some(point.violations as f64)
+            }),
+        ),
+    ]
+}
+
+/// What it cost.
+fn machine(pen: &Pen<'_>) -> Vec<Chart> {
+    let server = |value: fn(&ServerPoint) -> f64| {
+        move |point: &Point, _: &Outcome| point.server.as_ref().map(value)
+    };
+    let cores = vec![
+        pen.line(
+            (text::SERVER, "a", Shape::Area),
+            Fold::Mean,
+            server(|server| server.cores),
+        ),
+        pen.line((text::AGENTS, "b", Shape::Line), Fold::Mean, |point, _| {
+            Some(point.agents_cores)
+        }),
+        pen.line(
+            (text::WHOLE_MACHINE, "plan", Shape::Dashed),
+            Fold::Mean,
+            |point, outcome| {
+                point
+                    .machine_busy
+                    .map(|busy| busy * f64::from(outcome.machine.cores))
+            },
+        ),
+    ];
+    let memory = pen.line(
+        (text::RESIDENT, "a", Shape::Area),
+        Fold::Worst,
+        server(|server| server.resident_bytes as f64),
+    );
+    let each = pen.line(
+        (text::RESIDENT, "a", Shape::Line),
+        Fold::WorstOfMeasured,
+        |point, outcome| per_connection(point.server.as_ref()?, outcome),
+    );
+    let late = pen.line(
+        (text::LATE_LINE, "b", Shape::Line),
+        Fold::Worst,
+        |point, _| Some(point.agents_late_p99_ms),
+    );
+    vec![
+        Chart {
+            title: text::CORES,
+            unit: (both(text::CORES_UNIT), ""),
+            axis: Axis::ZeroTo(f64::from(pen.outcome.machine.cores)),
+            note: None,
+            quiet: None,
+            lines: cores,
+        },
+        in_bytes(text::MEMORY, None, memory),
+        in_bytes(text::EACH, Some(text::EACH_NOTE), each),
+        Chart {
+            title: text::LATE,
+            unit: (both(text::LOGARITHMIC), ""),
+            axis: Axis::Decades(decades([&late].into_iter())),
+            note: None,
+            quiet: None,
+            lines: vec![late],
+        },
+    ]
+}
+
+/// Memory over connections, once there are enough of them for that to mean anything.
+pub(super) fn per_connection(server: &ServerPoint, outcome: &Outcome) -> Option<f64> {
+    let most = outcome
+        .curve
+        .iter()
+        .filter_map(|point| point.server)
+        .map(|server| server.connections)
+        .max()?;
+    (server.connections > 0 && server.connections.saturating_mul(10) >= most)
+        .then(|| server.resident_bytes as f64 / server.connections as f64)
+}
+
+fn in_bytes(title: Text, about: Option<Text>, mut line: Line) -> Chart {
+    let most = line
+        .values
+        .iter()
+        .chain(&line.earlier)
+        .filter_map(|value| *value)
+        .fold(0.0, f64::max);
+    let (name, size) = number::byte_unit(most);
+    for value in line.values.iter_mut().chain(&mut line.earlier).flatten() {
+        *value /= size;
+    }
+    Chart {
+        title,
+        unit: (pair(name, name), name),
+        axis: Axis::Zero,
+        note: about,
+        quiet: None,
+        lines: vec![line],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_stand_close_get_rows_of_their_own() {
+        assert_eq!(lanes(&[0.1, 0.5, 0.9]), [0, 0, 0]);
+        assert_eq!(lanes(&[0.50, 0.51, 0.52, 0.9]), [0, 1, 2, 0]);
+        assert_eq!(lanes(&[]), [0_usize; 0]);
+    }
+
+    fn asked(server: &[bool]) -> Outcome {
+        let point = |(index, asked): (usize, &bool)| Point {
+            at_s: (index + 1) as f64,
+            server: asked.then_some(ServerPoint {
+                cores: 1.0,
+                resident_bytes: 1000,
+                connections: 10,
+            }),
+            ..Point::default()
+        };
+        Outcome {
+            curve: server.iter().enumerate().map(point).collect(),
+            ..Outcome::default()
+        }
+    }
+
+    #[test]
+    fn where_the_server_could_not_be_asked_is_a_gap_up_to_the_end_of_the_run() {
+        let outcome = asked(&[
+            true, true, false, false, true, false, true, true, true, true,
+        ]);
+        let found = gaps(&outcome, Grid::over(20.0));
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert_eq!(
+            found.len(),
+            2,
+            "{found:?}: nothing is a gap after the end of the run"
+        );
+        assert!(
+            close(found[0].0, 0.1) && close(found[0].1, 0.2),
+            "{found:?}"
+        );
+        assert!(
+            close(found[1].0, 0.25) && close(found[1].1, 0.3),
+            "{found:?}"
+        );
+        assert!(
+            gaps(&asked(&[false, false]), Grid::over(2.0)).is_empty(),
+            "never asked is not a gap"
+        );
+    }
+
+    #[test]
+    fn memory_per_connection_is_not_told_before_there_are_enough() {
+        let mut outcome = asked(&[true, true]);
+        outcome.curve[0].server = Some(ServerPoint {
+            cores: 0.0,
+            resident_bytes: 1000,
+            connections: 0,
+        });
+        outcome.curve[1].server = Some(ServerPoint {
+            cores: 0.0,
+            resident_bytes: 4000,
+            connections: 20,
+        });
+        let told = |connections| {
+            per_connection(
+                &ServerPoint {
+                    cores: 0.0,
+                    resident_bytes: 4000,
+                    connections,
+                },
+                &outcome,
+            )
+        };
+        assert_eq!(
+            (told(0), told(1), told(2), told(20)),
+            (None, None, Some(2000.0), Some(200.0))
+        );
+    }
+}
