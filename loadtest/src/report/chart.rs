@@ -159,6 +159,10 @@ impl Chart {
                 .iter()
                 .map(|value| value.map_or_else(String::new, compact))
                 .collect();
+            let unit = match self.axis {
+                Axis::Decades(_) => "ms",
+                _ => self.unit.1,
+            };
             let shape = if line.shape == Shape::Dashed {
                 " dashed"
             } else {
@@ -166,7 +170,8 @@ impl Chart {
             };
             let _ = write!(
                 html,
-                "<li data-values=\"{}\"><i class=\"key {}{shape}\"></i>{} <output></output></li>",
+                "<li data-unit=\"{}\" data-values=\"{}\"><i class=\"key {}{shape}\"></i>{} <output></output></li>",
+                escape(unit),
                 values.join(" "),
                 line.colour,
                 both(line.text)

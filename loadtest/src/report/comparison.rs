@@ -217,6 +217,7 @@ fn cells(row: &Row) -> [String; 5] {
         value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
     };
     let change = match (row.percent, row.earlier, row.now) {
+        (Some(percent), _, _) if percent.abs() < 0.05 => "0.0 %".to_owned(),
         (Some(percent), _, _) => format!("{percent:+.1} %"),
         (None, Some(earlier), Some(now)) => format!("{:+}", now - earlier),
         _ => "-".to_owned(),

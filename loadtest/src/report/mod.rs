@@ -13,10 +13,12 @@ mod markup;
 mod number;
 mod scale;
 mod series;
+mod strip;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tiles;
 mod verbs;
 
 use std::fmt::Write as _;
@@ -52,7 +54,7 @@ pub fn html(outcome: &Outcome, earlier: Option<&Outcome>) -> String {
         escape(title)
     );
     page.push_str(&facts::verdict(outcome));
-    page.push_str(&facts::figures(outcome, earlier));
+    page.push_str(&tiles::figures(outcome, earlier));
     page.push_str(&facts::run(outcome, earlier));
     page.push_str(&tables::thresholds(outcome, earlier));
     page.push_str(&curve::draw(outcome, earlier));

@@ -15,17 +15,29 @@
   });
   const lines = [...charts.querySelectorAll('li[data-values]')].map((item) => ({
     output: item.querySelector('output'),
+    unit: item.dataset.unit,
     values: item.dataset.values.split(' '),
   }));
   const written = (value) => Number(value).toLocaleString('da-DK', { maximumFractionDigits: 2 });
+  const clock = document.createElement('output');
+  charts.querySelector('.strip .across').append(clock);
+  const said = (seconds) => [seconds / 3600, (seconds / 60) % 60, seconds % 60]
+    .map((part) => String(Math.floor(part)).padStart(2, '0'))
+    .join(':')
+    .replace(/^00:/, '');
   const show = (column) => {
+    clock.hidden = column === null;
+    if (column !== null) {
+      clock.textContent = said(column * width);
+      clock.style.left = `${Math.min(((column + 0.5) * width) / span, 1) * 100}%`;
+    }
     crosses.forEach((cross) => {
       cross.hidden = column === null;
       if (column !== null) cross.style.left = `${Math.min(((column + 0.5) * width) / span, 1) * 100}%`;
     });
-    lines.forEach(({ output, values }) => {
+    lines.forEach(({ output, unit, values }) => {
       const value = column === null ? '' : values[column];
-      output.textContent = column === null ? '' : value === '' || value === undefined ? '–' : written(value);
+      output.textContent = column === null ? '' : value === '' || value === undefined ? '–' : `${written(value)} ${unit}`;
     });
   };
   charts.addEventListener('pointermove', (event) => {

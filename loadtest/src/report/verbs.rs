@@ -100,3 +100,65 @@ fn as_json(earlier: &Outcome, now: &Outcome) -> anyhow::Result<String> {
     });
     Ok(serde_json::to_string_pretty(&whole)? + "\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fixture;
+    use super::*;
+
+    fn kept(folder: &Path, name: &str, outcome: &Outcome) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, serde_json::to_vec(outcome).expect("plain data")).expect("written");
+        path
+    }
+
+    #[test]
+    fn a_page_is_written_beside_its_result_and_never_over_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let result = kept(folder.path(), "monday.json", &fixture::first_monday());
+        let earlier = kept(folder.path(), "earlier.json", &fixture::earlier());
+        let arguments = |out: Option<&Path>| ReportArguments {
+            result: result.clone(),
+            compare: Some(earlier.clone()),
+            out: out.map(Path::to_owned),
+        };
+        run_report(&arguments(None)).expect("a page");
+        let page = fs::read_to_string(folder.path().join("monday.html")).expect("beside it");
+        assert!(page.contains("Holdt") && page.contains("Sammenlignet med"));
+
+        for over in [&result, &earlier, &folder.path().join("./earlier.json")] {
+            let error = run_report(&arguments(Some(over))).expect_err("it would be lost");
+            assert!(
+                error.to_string().contains("name another file with --out"),
+                "{error}"
+            );
+        }
+        assert!(file::read(&result).is_ok() && file::read(&earlier).is_ok());
+
+        let nowhere = folder.path().join("no/such/folder.html");
+        let error = run_report(&arguments(Some(&nowhere))).expect_err("there is no such folder");
+        assert!(error.to_string().contains("cannot write"), "{error}");
+    }
+
+    #[test]
+    fn two_results_as_json_are_all_that_the_table_says() {
+        let text = as_json(&fixture::earlier(), &fixture::first_monday()).expect("plain data");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(json["earlier"]["verdict"]["word"], "held");
+        assert_eq!(json["now"]["target"]["version"], "0.1.0");
+        let row = json["figures"]
+            .as_array()
+            .and_then(|rows| {
+                rows.iter()
+                    .find(|row| row["figure"] == "server.resident_bytes")
+            })
+            .expect("the figure");
+        assert_eq!(row["meaning"], "worse");
+        assert!(
+            row["percent"]
+                .as_f64()
+                .is_some_and(|percent| (24.0..26.0).contains(&percent)),
+            "{row}"
+        );
+    }
+}

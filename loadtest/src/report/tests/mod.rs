@@ -58,10 +58,20 @@ fn poison(value: &mut serde_json::Value, evil: &str) {
     }
 }
 
-/// With `KLOKKE_PAGES=FOLDER` the pages are kept, to be looked at.
+/// With `KLOKKE_PAGES=FOLDER` the pages are kept, to be looked at, and two results to try the verbs on.
 #[test]
 fn every_page_is_well_formed() {
     let folder = std::env::var_os("KLOKKE_PAGES").map(std::path::PathBuf::from);
+    if let Some(folder) = &folder {
+        for (name, outcome) in [
+            ("now", fixture::first_monday()),
+            ("earlier", fixture::earlier()),
+        ] {
+            let text = serde_json::to_vec(&outcome).expect("plain data");
+            std::fs::write(folder.join(format!("{name}.json")), text)
+                .expect("the folder can be written to");
+        }
+    }
     for (name, page) in pages() {
         if let Some(folder) = &folder {
             std::fs::write(folder.join(format!("{name}.html")), &page)
