@@ -17,8 +17,12 @@ use crate::outcome::{Outcome, Point, ServerPoint, Spread};
 pub(super) const STAGES_MAX: usize = 40;
 /// Most events that are shown: there are so many letters.
 pub(super) const EVENTS_MAX: usize = 26;
+
 /// Draws the whole part.
 pub(super) fn draw(outcome: &Outcome, earlier: Option<&Outcome>) -> String {
+    let outcome = &bridged(outcome);
+    let earlier = earlier.map(bridged);
+    let earlier = earlier.as_ref();
     if outcome.curve.is_empty() {
         return section(
             "curve",
@@ -91,23 +95,24 @@ fn frame(outcome: &Outcome, earlier: Option<&Outcome>) -> Frame {
     }
 }
 
-/// Where the server could not be asked, up to the run's own end. A run that never could is not one long gap: its charts say so.
+/// Where the server could not be asked, though the run went on. A run that never could is not one long gap: its charts say so.
 fn gaps(outcome: &Outcome, grid: Grid) -> Vec<(f64, f64)> {
     if outcome.curve.iter().all(|point| point.server.is_none()) {
         return Vec::new();
     }
+    let went_on = grid.fold(&outcome.curve, Fold::Sum, |_| Some(1.0));
     let asked = grid.fold(&outcome.curve, Fold::Mean, |point| {
         point.server.map(|_| 1.0)
     });
     let end = length(outcome) / grid.span;
     let half = grid.width / grid.span / 2.0;
     let mut gaps: Vec<(f64, f64)> = Vec::new();
-    for (column, value) in asked.iter().enumerate() {
+    for (column, (value, went_on)) in asked.iter().zip(&went_on).enumerate() {
         let (from, to) = (
             grid.place(column) - half,
             (grid.place(column) + half).min(end),
         );
-        if value.is_some() || from >= end {
+        if value.is_some() || went_on.is_none() || from >= end {
             continue;
         }
         match gaps.last_mut() {
@@ -116,6 +121,27 @@ fn gaps(outcome: &Outcome, grid: Grid) -> Vec<(f64, f64)> {
         }
     }
     gaps
+}
+
+/// The server is asked about once a second, so a second may pass between two askings without one. A lone one is not a gap: it has
+/// what was told in the second before.
+fn bridged(outcome: &Outcome) -> Outcome {
+    let mut bridged = outcome.clone();
+    for (three, point) in outcome
+        .curve
+        .windows(3)
+        .zip(bridged.curve.iter_mut().skip(1))
+    {
+        if let [before, now, after] = three
+            && now.server.is_none()
+            && after.server.is_some()
+            && before.server.is_some()
+        {
+            point.server = before.server;
+            point.machine_busy = point.machine_busy.or(before.machine_busy);
+        }
+    }
+    bridged
 }
 
 /// Which of a point's latencies.
@@ -306,7 +332,18 @@ fn trouble(pen: &Pen<'_>) -> [Chart; 2] {
         chart(
             text::VIOLATIONS_CHART,
             (both(text::COUNT_UNIT), ""),
-            text::NO_VIOLATIONS_CHART,
+            // What is missing is known only when everybody has been asked: then it is on no second of the curve.
+            if pen
+                .outcome
+                .violations
+                .counts
+                .values()
+                .all(|count| *count == 0)
+            {
+                text::NO_VIOLATIONS_CHART
+            } else {
+                text::AT_THE_END_ONLY
+            },
             pen.line(violations, Fold::Sum, |point, _| {
                 Some(point.violations as f64)
             }),
@@ -343,11 +380,20 @@ fn machine(pen: &Pen<'_>) -> Vec<Chart> {
         Fold::Worst,
         server(|server| server.resident_bytes as f64),
     );
-    let each = pen.line(
-        (text::RESIDENT, "a", Shape::Line),
-        Fold::WorstOfMeasured,
-        |point, outcome| per_connection(point.server.as_ref()?, outcome),
-    );
+    let per_connection = |outcome: &Outcome| {
+        let each = Each::of(outcome);
+        pen.grid
+            .fold(&outcome.curve, Fold::WorstOfMeasured, |point| {
+                each.as_ref()?.at(point.server.as_ref()?)
+            })
+    };
+    let each = Line {
+        text: text::RESIDENT,
+        colour: "a",
+        shape: Shape::Line,
+        values: per_connection(pen.outcome),
+        earlier: pen.earlier.map(per_connection).unwrap_or_default(),
+    };
     let late = pen.line(
         (text::LATE_LINE, "b", Shape::Line),
         Fold::Worst,
@@ -375,16 +421,33 @@ fn machine(pen: &Pen<'_>) -> Vec<Chart> {
     ]
 }
 
-/// Memory over connections, once there are enough of them for that to mean anything.
-pub(super) fn per_connection(server: &ServerPoint, outcome: &Outcome) -> Option<f64> {
-    let most = outcome
-        .curve
-        .iter()
-        .filter_map(|point| point.server)
-        .map(|server| server.connections)
-        .max()?;
-    (server.connections > 0 && server.connections.saturating_mul(10) >= most)
-        .then(|| server.resident_bytes as f64 / server.connections as f64)
+/// What connections cost in memory: what the server uses beyond what it was first seen with, over the connections it has beyond
+/// those. Told once there are enough of them for that to mean anything.
+pub(super) struct Each {
+    first: ServerPoint,
+    enough: u64,
+}
+
+impl Each {
+    /// For a run; `None` where the server was never asked.
+    pub(super) fn of(outcome: &Outcome) -> Option<Self> {
+        let mut servers = outcome.curve.iter().filter_map(|point| point.server);
+        let first = servers.next()?;
+        let most = servers.map(|server| server.connections).max()?;
+        Some(Self {
+            first,
+            enough: (most.saturating_sub(first.connections) / 10).max(1),
+        })
+    }
+
+    /// At one moment.
+    pub(super) fn at(&self, server: &ServerPoint) -> Option<f64> {
+        let more = server.connections.saturating_sub(self.first.connections);
+        let bytes = server
+            .resident_bytes
+            .checked_sub(self.first.resident_bytes)?;
+        (more >= self.enough).then(|| bytes as f64 / more as f64)
+    }
 }
 
 fn in_bytes(title: Text, about: Option<Text>, mut line: Line) -> Chart {
@@ -455,31 +518,47 @@ mod tests {
     }
 
     #[test]
-    fn memory_per_connection_is_not_told_before_there_are_enough() {
+    fn a_lone_second_without_an_answer_is_no_gap_and_two_are() {
+        let bridged = bridged(&asked(&[true, false, true, false, false, true, false]));
+        let told: Vec<bool> = bridged
+            .curve
+            .iter()
+            .map(|point| point.server.is_some())
+            .collect();
+        assert_eq!(told, [true, true, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn where_the_run_told_nothing_the_server_is_not_said_to_be_silent() {
+        let mut outcome = asked(&[true, true, true, true]);
+        outcome.curve.drain(1..3);
+        assert!(gaps(&outcome, Grid::over(4.0)).is_empty());
+    }
+
+    #[test]
+    fn memory_per_connection_is_beyond_the_first_and_not_told_before_there_are_enough() {
         let mut outcome = asked(&[true, true]);
-        outcome.curve[0].server = Some(ServerPoint {
+        let point = |resident_bytes, connections| ServerPoint {
             cores: 0.0,
-            resident_bytes: 1000,
-            connections: 0,
-        });
-        outcome.curve[1].server = Some(ServerPoint {
-            cores: 0.0,
-            resident_bytes: 4000,
-            connections: 20,
-        });
-        let told = |connections| {
-            per_connection(
-                &ServerPoint {
-                    cores: 0.0,
-                    resident_bytes: 4000,
-                    connections,
-                },
-                &outcome,
-            )
+            resident_bytes,
+            connections,
         };
-        assert_eq!(
-            (told(0), told(1), told(2), told(20)),
-            (None, None, Some(2000.0), Some(200.0))
-        );
+        outcome.curve[0].server = Some(point(1000, 10));
+        outcome.curve[1].server = Some(point(4000, 40));
+        let each = Each::of(&outcome).expect("it was asked");
+        for (bytes, connections, told) in [
+            (4000, 40, Some(100.0)),
+            (1300, 13, Some(100.0)),
+            (1200, 12, None),
+            (1200, 5, None),
+            (900, 40, None),
+        ] {
+            assert_eq!(
+                each.at(&point(bytes, connections)),
+                told,
+                "{bytes} {connections}"
+            );
+        }
+        assert!(Each::of(&Outcome::default()).is_none());
     }
 }

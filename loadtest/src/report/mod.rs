@@ -8,7 +8,6 @@ pub mod comparison;
 mod curve;
 mod facts;
 mod figure;
-mod file;
 mod markup;
 mod number;
 mod scale;
@@ -23,8 +22,10 @@ mod verbs;
 
 use std::fmt::Write as _;
 
-pub use file::{Unreadable, read};
 pub use verbs::{CompareArguments, ReportArguments, run_compare, run_report};
+
+#[cfg(test)]
+pub(crate) use tests::fixture;
 
 use crate::outcome::Outcome;
 use markup::{both, escape, section};
@@ -78,7 +79,7 @@ fn bottleneck(outcome: &Outcome) -> String {
         "server" => text::BY_SERVER,
         "tester" => text::BY_TESTER,
         "machine" => text::BY_MACHINE,
-        "none" => text::BY_NONE,
+        "none" if outcome.curve.iter().any(|point| point.server.is_some()) => text::BY_NONE,
         _ => text::BY_UNKNOWN,
     };
     let why = if outcome.bottleneck.why.is_empty() {

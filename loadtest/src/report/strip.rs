@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     chart::{Frame, time_labels},
     curve::STAGES_MAX,
+    figure,
     markup::{both, escape, filled},
     number,
     text::{self, Text},
@@ -113,7 +114,7 @@ pub(super) fn lists(outcome: &Outcome) -> String {
     let events = letters().zip(&outcome.events).map(|(letter, event)| {
         format!(
             "<b class=\"flag\">{letter}</b> {} <span class=\"when\">{}</span>",
-            escape(&event.what),
+            figure::event(&event.what).map_or_else(|| escape(&event.what), both),
             number::moment(event.at_s)
         )
     });

@@ -375,7 +375,11 @@ pub(super) fn violations(outcome: &Outcome) -> String {
             .map(|evidence| {
                 vec![
                     Cell::words(kind(&evidence.kind)),
-                    Cell::number(number::moment(evidence.at_s)),
+                    Cell::number(if evidence.at_s > 0.0 {
+                        number::moment(evidence.at_s)
+                    } else {
+                        both(text::AT_THE_END)
+                    }),
                     Cell::words(format!("<code>{}</code>", escape(&evidence.login))),
                     Cell::words(format!("<code>{}</code>", escape(&evidence.channel))),
                     Cell::of("long", escape(&evidence.what)),

@@ -130,8 +130,9 @@ texts! {
     EACH_POINT "curve.each_point"
         "Hvert punkt er {n}: antal pr. sekund og CPU som middel, svartider og hukommelse som det værste sekund."
         "Each point is {n}: rates and CPU as the mean, latencies and memory as the worst second.";
-    GAPS "curve.gaps" "Skraverede felter er tid, hvor serveren ikke kunne spørges. Hvor intet blev målt, er linjen brudt."
-        "Hatched fields are time when the server could not be asked. Where nothing was measured the line is broken.";
+    GAPS "curve.gaps"
+        "Skraverede felter er to sekunder eller mere, hvor serveren ikke kunne spørges. Hvor intet blev målt, er linjen brudt."
+        "Hatched fields are two seconds or more in which the server could not be asked. Where nothing was measured the line is broken.";
     FAINT "curve.faint" "Den svage linje er den tidligere prøve." "The faint line is the earlier run.";
     NO_CURVE "curve.none" "Der er ingen målepunkter at tegne." "There are no points to draw.";
     STAGES "curve.stages" "Trin" "Stages";
@@ -169,9 +170,10 @@ texts! {
     RESIDENT "curve.resident" "i brug" "resident";
     EACH "curve.each" "Hukommelse pr. forbindelse" "Memory per connection";
     EACH_NOTE "curve.each.note"
-        "hele processen delt med forbindelserne, vist fra en tiendedel af de fleste"
-        "the whole process over its connections, shown from a tenth of the most";
+        "det serveren bruger ud over det første målte, delt med forbindelserne ud over de første; vist fra en tiendedel af de fleste"
+        "what the server uses beyond what was first measured, over the connections beyond the first; shown from a tenth of the most";
     NO_TROUBLE "curve.no_trouble" "ingen fejl" "no errors";
+    AT_THE_END_ONLY "curve.at_the_end_only" "kun fundet ved opgørelsen til sidst" "only found in the account at the end";
     NOTHING_MEASURED "curve.nothing" "ikke målt" "not measured";
     LATE "curve.late" "Testerens egen forsinkelse" "The tester's own lateness";
     LATE_LINE "curve.late.line" "fra tid til start, 99 %" "from due to started, 99 %";
@@ -214,6 +216,7 @@ texts! {
         "Kontrollen så {checked} leveringer og ventede på {expected} bestemte, person for person."
         "The checker looked at {checked} deliveries and waited for {expected} particular ones, person by person.";
     NO_VIOLATIONS "violations.none" "Ingen brud fundet." "No violations found.";
+    AT_THE_END "violations.at_the_end" "til sidst" "at the end";
     NOTICED "violations.at" "Set" "Noticed";
     LOGIN "violations.login" "Login" "Login";
     CHANNEL "violations.channel" "Kanal" "Channel";
@@ -247,8 +250,8 @@ texts! {
         "En levering er én udgivelse modtaget af én forbindelse. Dens svartid er tiden, fra afsenderen skulle sende, til modtageren havde den."
         "A delivery is one publication received by one connection. Its latency is the time from when the sender was due to send until the receiver had it.";
     HOW_ACK "how.ack"
-        "En kvittering er serverens svar til afsenderen, efter at det sendte er gemt."
-        "An acknowledgement is the server's reply to the sender, after what was sent is durable.";
+        "En kvittering er serverens svar til afsenderen, efter at det sendte er gemt. Kom intet svar, sendes igen under samme nøgle, og tiden løber fra første gang."
+        "An acknowledgement is the server's reply to the sender, after what was sent is durable. Without a reply it is sent again under the same key, and the time runs from the first.";
     HOW_CONNECT "how.connect"
         "Forbindelse regnes fra den skulle ske, til serveren gav den: ventetid, afvisninger og nye forsøg er med."
         "Connecting is counted from when it was due until the server granted it: waiting, refusals and retries included.";
@@ -261,6 +264,10 @@ texts! {
     HOW_PEOPLE "how.people"
         "Personer, logins og enheder er opfundne. Ingen af dem findes."
         "People, logins and units are invented. None of them exists.";
+    KILLED_EVENT "event.killed" "serveren dræbt og startet igen" "server killed, and started again";
+    QUIET_EVENT "event.quiet" "intet nyt begyndes" "nothing new is begun";
+    ROLL_CALL_EVENT "event.roll_call" "opråb: alle, der var på, kommer tilbage" "roll call: everybody who was there comes back";
+    NOT_IN_TIME_EVENT "event.not_in_time" "ikke alt blev færdigt i tide" "not everything came to an end in time";
     MORE_STAGES "curve.more" "og {n} til i JSON-resultatet" "and {n} more in the JSON result";
     GROUND "how.ground" "Hele resultatet står i JSON-filen ved siden af; dette er dens billede."
         "The whole result is in the JSON file beside this; this is its picture.";

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     comparison::row,
-    curve,
+    curve::Each,
     facts::{change, total},
     markup::{both, escape, section},
     number::Unit,
@@ -41,11 +41,12 @@ pub(super) fn figures(outcome: &Outcome, earlier: Option<&Outcome>) -> String {
             both(tile.title),
             escape(&tile.unit.show(value))
         );
-        if let Some((kind, _)) = tile.worst_of.and_then(|worst| worst(outcome)) {
+        if let Some((kind, slowest)) = tile.worst_of.and_then(|worst| worst(outcome)) {
             let _ = write!(
                 tiles,
-                "<p class=\"sub\">{} <code>{}</code></p>",
+                "<p class=\"sub\">{} {}<br/><code>{}</code></p>",
                 both(text::SLOWEST_OF),
+                escape(&tile.unit.show(slowest)),
                 escape(&kind)
             );
         }
@@ -75,9 +76,16 @@ fn most(outcome: &Outcome, value: impl Fn(&crate::outcome::Point) -> Option<f64>
 fn slowest(latencies: &BTreeMap<String, Spread>, beginning: &str) -> Option<(String, f64)> {
     latencies
         .iter()
-        .filter(|(kind, spread)| kind.starts_with(beginning) && spread.count > 0)
+        .filter(|(kind, spread)| {
+            kind.starts_with(beginning) && !kind.ends_with(".all") && spread.count > 0
+        })
         .map(|(kind, spread)| (kind[beginning.len()..].to_owned(), spread.p99_ms))
         .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+fn p99(outcome: &Outcome, kind: &str) -> Option<f64> {
+    let spread = outcome.latencies.get(kind)?;
+    (spread.count > 0).then_some(spread.p99_ms)
 }
 
 fn slowest_delivery(outcome: &Outcome) -> Option<(String, f64)> {
@@ -131,27 +139,21 @@ const TILES: &[Tile] = &[
     Tile {
         title: text::SLOWEST_DELIVERY,
         unit: Unit::Millis,
-        value: |outcome| slowest_delivery(outcome).map(|(_, value)| value),
-        judged_as: "delivery.p99_ms",
+        value: |outcome| p99(outcome, "delivery.all"),
+        judged_as: "delivery.all.p99_ms",
         worst_of: Some(slowest_delivery),
     },
     Tile {
         title: text::SLOWEST_ACK,
         unit: Unit::Millis,
-        value: |outcome| slowest_ack(outcome).map(|(_, value)| value),
-        judged_as: "ack.p99_ms",
+        value: |outcome| p99(outcome, "ack.all"),
+        judged_as: "ack.all.p99_ms",
         worst_of: Some(slowest_ack),
     },
     Tile {
         title: text::SLOWEST_CONNECT,
         unit: Unit::Millis,
-        value: |outcome| {
-            outcome
-                .latencies
-                .get("connect")
-                .filter(|spread| spread.count > 0)
-                .map(|spread| spread.p99_ms)
-        },
+        value: |outcome| p99(outcome, "connect"),
         judged_as: "connect.p99_ms",
         worst_of: None,
     },
@@ -166,21 +168,21 @@ const TILES: &[Tile] = &[
         title: text::STAFF_BACK,
         unit: Unit::Seconds,
         value: |outcome| back(outcome, "staff"),
-        judged_as: "roles.staff.back_95_s",
+        judged_as: "staff.back_95_s",
         worst_of: None,
     },
     Tile {
         title: text::GUARDIANS_BACK,
         unit: Unit::Seconds,
         value: |outcome| back(outcome, "guardian"),
-        judged_as: "roles.guardian.back_95_s",
+        judged_as: "guardian.back_95_s",
         worst_of: None,
     },
     Tile {
         title: text::CORES_MOST,
         unit: Unit::Cores,
         value: |outcome| most(outcome, |point| point.server.map(|server| server.cores)),
-        judged_as: "server.max_cores",
+        judged_as: "server.cores_max",
         worst_of: None,
     },
     Tile {
@@ -191,19 +193,16 @@ const TILES: &[Tile] = &[
                 point.server.map(|server| server.resident_bytes as f64)
             })
         },
-        judged_as: "server.resident_bytes",
+        judged_as: "server.resident_bytes_max",
         worst_of: None,
     },
     Tile {
         title: text::PER_CONNECTION,
         unit: Unit::Bytes,
         value: |outcome| {
-            let fullest = outcome
-                .curve
-                .iter()
-                .filter_map(|point| point.server)
-                .max_by_key(|server| server.connections)?;
-            curve::per_connection(&fullest, outcome)
+            let servers = outcome.curve.iter().filter_map(|point| point.server);
+            let fullest = servers.max_by_key(|server| server.connections)?;
+            Each::of(outcome)?.at(&fullest)
         },
         judged_as: "server.bytes_per_connection",
         worst_of: None,

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use super::{comparison, file, html};
+use super::{comparison, html};
 use crate::outcome::Outcome;
 
 /// What `klokke-load report` takes.
@@ -43,8 +43,12 @@ pub struct CompareArguments {
 /// # Errors
 /// When a result cannot be read, or the page not be written.
 pub fn run_report(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
-    let outcome = file::read(&arguments.result)?;
-    let earlier = arguments.compare.as_deref().map(file::read).transpose()?;
+    let outcome = Outcome::read(&arguments.result)?;
+    let earlier = arguments
+        .compare
+        .as_deref()
+        .map(Outcome::read)
+        .transpose()?;
     let out = arguments
         .out
         .clone()
@@ -75,7 +79,10 @@ fn same_file(a: &Path, b: &Path) -> bool {
 /// # Errors
 /// When a result cannot be read.
 pub fn run_compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
-    let (earlier, now) = (file::read(&arguments.earlier)?, file::read(&arguments.now)?);
+    let (earlier, now) = (
+        Outcome::read(&arguments.earlier)?,
+        Outcome::read(&arguments.now)?,
+    );
     let text = if arguments.json {
         as_json(&earlier, &now)?
     } else {
@@ -133,7 +140,7 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(file::read(&result).is_ok() && file::read(&earlier).is_ok());
+        assert!(Outcome::read(&result).is_ok() && Outcome::read(&earlier).is_ok());
 
         let nowhere = folder.path().join("no/such/folder.html");
         let error = run_report(&arguments(Some(&nowhere))).expect_err("there is no such folder");
@@ -150,7 +157,7 @@ mod tests {
             .as_array()
             .and_then(|rows| {
                 rows.iter()
-                    .find(|row| row["figure"] == "server.resident_bytes")
+                    .find(|row| row["figure"] == "server.resident_bytes_max")
             })
             .expect("the figure");
         assert_eq!(row["meaning"], "worse");

@@ -169,7 +169,7 @@ fn a_page_says_what_a_reader_must_know() {
         "18.000 af 29.733 logins deltog",
         "coordinated omission",
         "Hvert punkt er 5 s",
-        "server killed (SIGKILL)",
+        "serveren dræbt og startet igen",
         "Maskinen, som de delte, nåede sin grænse først.",
         "logaritmisk",
         "12.870",
