@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::{agent, people, run};
+use crate::{agent, people, report, run};
 
 /// Replays a school start against any Klokke, and says whether it held.
 #[derive(Debug, clap::Parser)]
@@ -21,6 +21,10 @@ enum Verb {
     Run(run::Arguments),
     /// Plays people for a coordinator on another machine.
     Agent(agent::Arguments),
+    /// Draws the result of a run as one page, beside an earlier one when given.
+    Report(report::ReportArguments),
+    /// Prints two results side by side.
+    Compare(report::CompareArguments),
     /// Lists the scenarios that come with the tester.
     Scenarios {
         /// As JSON, an object a line.
@@ -36,6 +40,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::People(arguments) => people::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Agent(arguments) => agent::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Report(arguments) => report::run_report(&arguments),
+        Verb::Compare(arguments) => report::run_compare(&arguments),
         Verb::Scenarios { json } => run::list(json),
     };
     done.unwrap_or_else(|error| {

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
-
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Version of the format below; raised when a field changes its meaning.
@@ -58,23 +57,46 @@ pub struct Outcome {
     pub bottleneck: Bottleneck,
 }
 
+/// Largest file that is read: a whole day at a point a second is about 100 MB.
+const BYTES_MAX: u64 = 512 << 20;
+
+/// What is read first, since a newer format may have changed the meaning of the rest.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+    #[serde(default)]
+    tester: String,
+}
+
 impl Outcome {
     /// Reads a result that was kept.
     ///
     /// # Errors
-    /// When it cannot be read, is no result, or is of a newer format.
+    /// When it cannot be read, is no result, or is of a newer format; the sentence says what to do.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path)
-            .with_context(|| format!("cannot read the result {}", path.display()))?;
-        let outcome: Self = serde_json::from_reader(BufReader::new(file))
-            .with_context(|| format!("{} is no result of klokke-load run", path.display()))?;
+        let shown = path.display();
+        let cannot_read = || format!("cannot read the result {shown}");
+        let mut text = String::new();
+        let file = File::open(path).with_context(cannot_read)?;
+        let read = file.take(BYTES_MAX + 1).read_to_string(&mut text);
         ensure!(
-            outcome.format <= FORMAT,
-            "{} was written by a newer klokke-load (format {}, known {FORMAT})",
-            path.display(),
-            outcome.format
+            text.len() as u64 <= BYTES_MAX,
+            "{shown} is larger than {} MiB, which no result is",
+            BYTES_MAX >> 20
         );
-        Ok(outcome)
+        read.with_context(cannot_read)?;
+        let no_result =
+            || format!("{shown} is no result: give the JSON file that `klokke-load run` wrote");
+        let head: Head = serde_json::from_str(&text).with_context(no_result)?;
+        if head.format > FORMAT {
+            let tester = head.tester.chars().filter(|it| !it.is_control()).take(40);
+            bail!(
+                "{shown} is in format {}, written by klokke-load {}; this one reads formats up to {FORMAT}: use that version or a newer one",
+                head.format,
+                tester.collect::<String>()
+            );
+        }
+        serde_json::from_str(&text).with_context(no_result)
     }
 }
 
@@ -322,4 +344,74 @@ pub struct Bottleneck {
     pub who: String,
     /// One sentence: by which figures.
     pub why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(text: &[u8]) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("result.json");
+        std::fs::write(&path, text).expect("written");
+        let error = Outcome::read(&path).expect_err("it is no result");
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn what_is_no_result_is_told_with_what_to_do() {
+        for (text, says) in [
+            (
+                &b"{"[..],
+                "is no result: give the JSON file that `klokke-load run` wrote: EOF while parsing",
+            ),
+            (
+                b"{\"type\":\"unit\"}",
+                "is no result: give the JSON file that `klokke-load run` wrote: missing field `format`",
+            ),
+            (b"{\"format\":1}", "missing field `tester`"),
+            (
+                b"{\"format\":2,\"tester\":\"0.9.0\",\"verdict\":7}",
+                "is in format 2, written by klokke-load 0.9.0; this one reads formats up to 1",
+            ),
+            (b"\xff\xfe", "cannot read"),
+            (b"", "is no result"),
+        ] {
+            let error = error_of(text);
+            assert!(error.contains(says), "{error}");
+        }
+        let missing = Outcome::read(Path::new("no/such/result.json")).expect_err("there is none");
+        assert!(
+            missing
+                .to_string()
+                .contains("cannot read the result no/such/result.json")
+        );
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("result.json");
+        let outcome = crate::report::fixture::first_monday();
+        std::fs::write(&path, serde_json::to_vec(&outcome).expect("plain data")).expect("written");
+        let again = Outcome::read(&path).expect("a result");
+        assert_eq!(again.curve.len(), outcome.curve.len());
+        assert_eq!(again.curve[7].deliveries, outcome.curve[7].deliveries);
+        assert_eq!(
+            (
+                again.verdict,
+                again.events,
+                again.errors,
+                again.stages,
+                again.violations
+            ),
+            (
+                outcome.verdict,
+                outcome.events,
+                outcome.errors,
+                outcome.stages,
+                outcome.violations
+            )
+        );
+    }
 }
