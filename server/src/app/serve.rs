@@ -386,6 +386,7 @@ async fn publish_due_in(domain: &Domain, ledger: &LedgerId) {
                 .into(),
             idempotency: None,
             caller: Caller::server(Door::Server),
+            arrived_us: 0,
         };
         let more = match domain.call(request).await {
             Ok(answer) => serde_json::from_slice::<serde_json::Value>(&answer.output)

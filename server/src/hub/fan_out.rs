@@ -27,9 +27,19 @@ pub trait Sink {
     /// Filters kept publications from subscribers; for the figures.
     fn filtered(&mut self, channel: &ChannelName, publications: u64);
 
-    /// These have reached the channel's last subscriber here; with when they came, by the hub's
-    /// stopwatch. For the figures.
-    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>);
+    /// These have reached the channel's last subscriber here. For the figures.
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = Finished>);
+}
+
+/// Something that has reached its channel's last subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// What it was.
+    pub kind: Kind,
+    /// When it came to the hub, by the hub's stopwatch.
+    pub came_us: u64,
+    /// When the call that publishes it came to the node, by the same; 0 when that is not known.
+    pub arrived_us: u64,
 }
 
 /// What one frame of a fan-out tells: messages and their bytes, by kind.

@@ -5,7 +5,7 @@ use klokke_protocol::ChannelName;
 
 use super::connections::Connections;
 use super::tally::Tally;
-use crate::hub::{self, ConnKey, Kind, Told, Wire};
+use crate::hub::{self, ConnKey, Finished, Told, Wire};
 use crate::transport::Written;
 
 /// What the hub found while writing.
@@ -54,7 +54,7 @@ impl hub::Sink for Sink<'_> {
         self.tally.filtered(channel, publications);
     }
 
-    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>) {
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = Finished>) {
         self.tally.finished(channel, items);
     }
 }

@@ -224,14 +224,19 @@ impl Since {
         self.0.store(ms.unwrap_or(0), Ordering::Relaxed);
     }
 
+    /// Since when it is.
+    #[must_use]
+    pub fn value(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
     fn seconds(&self) -> f64 {
-        let since = self.0.load(Ordering::Relaxed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        match (since, now) {
-            (0, _) | (_, Err(_)) => 0.0,
-            (since, Ok(now)) => now
+        match (self.value(), now) {
+            (Some(since), Ok(now)) => now
                 .saturating_sub(std::time::Duration::from_millis(since))
                 .as_secs_f64(),
+            _ => 0.0,
         }
     }
 }

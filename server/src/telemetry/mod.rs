@@ -37,4 +37,4 @@ pub use meters::{Count, Level, Meters, SERIES_MAX, Since, Spread, Telemetry};
 pub use metric::{
     Age, Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, OTHER, Unit, Values,
 };
-pub use table::{Stopwatch, Table};
+pub use table::{Stopwatch, Table, now_us};
