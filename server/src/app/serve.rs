@@ -109,6 +109,8 @@ pub(super) async fn start(
     telemetry: Telemetry,
     more: Option<axum::Router>,
 ) -> Result<Server> {
+    #[cfg(feature = "broken")]
+    crate::broken::begin()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = uuid::Uuid::new_v4().to_string();
     let prepared = Prepared::new(shards(config), &telemetry);

@@ -228,6 +228,12 @@ impl Batch {
                         self.filtered += u64::from(is_filtered);
                     }
                     Measure::Full => shown |= bit,
+                    #[cfg(feature = "broken")]
+                    Measure::Bare
+                        if bit != 0 && crate::broken::strikes(crate::broken::Way::Bare) =>
+                    {
+                        shown |= bit;
+                    }
                     Measure::Bare => {
                         shown |= bit;
                         bare |= bit;

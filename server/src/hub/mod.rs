@@ -15,6 +15,8 @@
 
 mod activate;
 mod batch;
+#[cfg(feature = "broken")]
+mod broken;
 mod channel;
 mod encode;
 mod fan_out;

@@ -1,5 +1,7 @@
 //! The hub against a model, with many clients, and byte by byte.
 
+#[cfg(feature = "broken")]
+mod broken;
 mod bytes;
 mod figures;
 mod oracle;

@@ -193,6 +193,37 @@ fn calls_refused_because_too_many_wait_are_counted() {
     });
 }
 
+#[cfg(feature = "broken")]
+#[test]
+fn left_out_quietly_no_gap_shows_it() {
+    run_local(async {
+        crate::broken::choose(crate::broken::Way::DropQuietly);
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        for _ in 0..100 {
+            bench
+                .ledgers
+                .call(&ledger(), call(Say))
+                .await
+                .expect("done");
+        }
+        let got = bench.recorder.take().into_iter();
+        let deliveries = got.filter_map(|got| match got {
+            super::testing::Got::Delivery(delivery) => Some(delivery),
+            super::testing::Got::Answer(..) => None,
+        });
+        let mut tops = std::collections::BTreeMap::new();
+        for delivery in deliveries {
+            for (channel, offset, _) in delivery.publications() {
+                let top = tops.entry(channel.clone()).or_insert(0);
+                assert_eq!(offset, *top + 1, "offsets stay dense");
+                *top = offset;
+            }
+        }
+        let said: u64 = tops.values().sum();
+        assert_eq!(said, 200 - 6, "every 31st of 200 is in no channel");
+    });
+}
+
 #[test]
 fn what_waits_for_other_ledgers_is_counted_until_it_ends() {
     run_local(async {
