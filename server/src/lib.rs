@@ -11,6 +11,8 @@
 
 pub mod app;
 pub mod auth;
+#[cfg(feature = "broken")]
+pub mod broken;
 pub mod config;
 pub mod domain;
 pub mod http;

@@ -42,6 +42,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "an item waits for a millisecond unless it is refused for now: server/src/ledger/figures_tests.rs",
     ),
     (
+        "klokke_outbox_oldest_seconds",
+        "as klokke_outbox_pending: server/src/ledger/waiting.rs",
+    ),
+    (
+        "klokke_ledger_conflicts_total",
+        "the store must have another writer: server/src/ledger/figures_tests.rs",
+    ),
+    (
         "klokke_store_errors_total",
         "the disk must fail: server/src/store/fjall/group_tests.rs",
     ),
@@ -49,6 +57,56 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "klokke_store_damage_total",
         "the files must be damaged: server/src/store/fjall/damage/mod.rs",
     ),
+];
+
+/// Series that tell kinds apart, each of which the run must have counted.
+const TOLD_APART: &[(&str, &[&str])] = &[
+    ("klokke_connections", &["role=\"staff\"", "state=\"open\""]),
+    ("klokke_connections", &["role=\"pupil\"", "state=\"open\""]),
+    (
+        "klokke_connections",
+        &["role=\"other\"", "state=\"lagging\""],
+    ),
+    (
+        "klokke_connections",
+        &["role=\"anonymous\"", "state=\"opening\""],
+    ),
+    ("klokke_connects_total", &["role=\"staff\"", "kind=\"new\""]),
+    (
+        "klokke_connects_total",
+        &["role=\"guardian\"", "kind=\"new\""],
+    ),
+    (
+        "klokke_connects_total",
+        &["role=\"pupil\"", "kind=\"resumed\""],
+    ),
+    ("klokke_deliveries_total", &["channel_namespace=\"person\""]),
+    (
+        "klokke_publish_to_write_seconds_count",
+        &["channel_namespace=\"person\""],
+    ),
+    (
+        "klokke_recoveries_total",
+        &["outcome=\"complete\"", "source=\"memory\""],
+    ),
+    (
+        "klokke_recoveries_total",
+        &["outcome=\"complete\"", "source=\"store\""],
+    ),
+    ("klokke_recoveries_total", &["outcome=\"incomplete\""]),
+    ("klokke_rights_denied_total", &["reason=\"not_allowed\""]),
+    (
+        "klokke_rights_denied_total",
+        &["reason=\"step_up_required\""],
+    ),
+    ("klokke_rights_denied_total", &["reason=\"channel\""]),
+    ("klokke_messages_total", &["kind=\"thread\""]),
+    ("klokke_messages_total", &["kind=\"message\""]),
+    ("klokke_messages_total", &["kind=\"reply\""]),
+    ("klokke_shard_memory_bytes", &["part=\"sessions\""]),
+    ("klokke_shard_memory_bytes", &["part=\"recent\""]),
+    ("klokke_shard_memory_bytes", &["part=\"rosters\""]),
+    ("klokke_shard_memory_bytes", &["part=\"queues\""]),
 ];
 
 /// A row of the page.
@@ -129,7 +187,7 @@ impl Seen {
     }
 }
 
-/// A municipality (its leader `by`) with a school: a leader, a pupil, and a group the pupil is not in.
+/// A municipality (its leader `by`) with a school: a leader, a pupil with a parent, and a group the pupil is not in.
 fn people() -> String {
     let mut lines = vec![
         json!({"type": "unit", "code": "M1", "name": SECRET_WORD, "kind": "municipality"}),
@@ -140,11 +198,14 @@ fn people() -> String {
         ("M1.p1", "by", "leader"),
         ("G1.p1", "leder", "leader"),
         ("G1.p2", "elev", "pupil"),
+        ("G1.p3", "mor", "guardian"),
     ] {
         lines.push(json!({"type": "person", "id": subject, "name": SECRET_WORD}));
         lines.push(json!({"type": "account", "subject": subject, "person": subject}));
         lines.push(json!({"type": "profile", "id": profile, "person": subject, "kind": kind}));
     }
+    let parent = json!({"type": "relation", "adult": "G1.p3", "child": "G1.p2", "kind": "guardian", "custody": true});
+    lines.push(parent);
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -242,6 +303,8 @@ fn domain(address: SocketAddr, seen: &mut Seen) -> Result<()> {
     }
     let push = pupil.push("person:G1/p2")?;
     ensure!(push["pub"]["data"]["step_up_required"] == true, "{push}");
+    words(&mut leader, &mut pupil, address)?;
+    let _parent = Client::connect(address, &token::of("mor"))?;
     let gone = json!({"profile": "G1.p1", "thread": "G1.t9999"});
     leader.refused("rpc", &call("thread.get", gone))?;
     let member = json!({"profile": "G1.p1", "group": "G1.g1", "member": "G1.p2"});
@@ -252,6 +315,59 @@ fn domain(address: SocketAddr, seen: &mut Seen) -> Result<()> {
     town.must("rpc", &call("communication.block", block))?;
     let delivered = ["outcome=\"delivered\""];
     seen.look_until(address, "klokke_outbox_deliveries_total", &delivered)
+}
+
+/// Messages, a post and notifications; what nobody may; and a return with a position.
+fn words(leader: &mut Client, pupil: &mut Client, address: SocketAddr) -> Result<()> {
+    let call = |method: &str, data: Value| json!({"method": method, "data": data});
+    let open = json!({"profile": "G1.p1", "subject": SECRET_WORD, "text": SECRET_WORD,
+        "recipients": [{"profile": "G1.p2"}]});
+    let begun = leader.must("rpc", &call("thread.create", open))?;
+    let thread = &begun["data"]["thread"]["id"];
+    ensure!(thread.is_string(), "no thread in {begun}");
+    let say = |profile: &str| json!({"profile": profile, "thread": thread, "text": SECRET_WORD});
+    leader.must("rpc", &call("message.send", say("G1.p1")))?;
+    pupil.must("rpc", &call("message.reply", say("G1.p2")))?;
+    let post = json!({"profile": "G1.p1", "place": {"unit": "G1"}, "title": SECRET_WORD, "body": SECRET_WORD});
+    leader.must("rpc", &call("post.publish", post))?;
+    let notice =
+        json!({"profile": "G1.p1", "recipients": ["G1.p2", "G1.p3"], "event": "checked_in"});
+    leader.must("rpc", &call("notification.create", notice))?;
+    let inbox = json!({"profile": "G1.p2", "inbox": "G1.i1", "name": SECRET_WORD, "members": []});
+    pupil.refused("rpc", &call("inbox.set", inbox))?;
+    pupil.refused("subscribe", &json!({"channel": "unit:G1"}))?;
+    let mut weak = Client::connect(address, &token::of("leder"))?;
+    let mark = json!({"profile": "G1.p1", "thread": thread, "sensitive": true});
+    weak.refused("rpc", &call("thread.set_sensitivity", mark))?;
+
+    let (_, again) = Client::connect_with(address, &json!({"token": token::of("elev")}))?;
+    let channel = "person:G1/p2";
+    let stands = &again["subs"][channel];
+    ensure!(stands["offset"].as_u64() > Some(1), "{again}");
+    let position = json!({"recover": true, "epoch": stands["epoch"], "offset": 1});
+    let request = json!({"token": token::of("elev"), "subs": {channel: position}});
+    let (_back, told) = Client::connect_with(address, &request)?;
+    ensure!(told["subs"][channel]["recovered"] == true, "{told}");
+    Ok(())
+}
+
+/// Who comes back after a restart finds what was missed in the store, or hears that it is gone.
+fn return_after_restart(server: &mut Server, seen: &mut Seen) -> Result<()> {
+    let address = server.address();
+    let mut anna = Client::connect(address, &token::of("anna"))?;
+    let page = anna.must("history", &json!({"channel": "kept:a"}))?;
+    server.terminate()?;
+    server.start_again()?;
+    let mut anna = Client::connect(address, &token::of("anna"))?;
+    let mut back = |channel: &str, epoch: &Value| {
+        let request = json!({"channel": channel, "recover": true, "epoch": epoch, "offset": 1});
+        anna.must("subscribe", &request)
+    };
+    let recovered = back("kept:a", &page["epoch"])?;
+    ensure!(recovered["recovered"] == true, "{recovered}");
+    let gone = back("kept:b", &json!("another"))?;
+    ensure!(gone["recovered"] != true, "{gone}");
+    seen.look(address)
 }
 
 /// One that does not read, until it is sent away.
@@ -314,7 +430,7 @@ fn labels_of(series: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_is_counted_with_its_labels() -> Result<()> {
     let mut seen = Seen::default();
-    let server = school()?;
+    let mut server = school()?;
     let address = server.address();
     channels(address)?;
     refusals(address)?;
@@ -323,10 +439,32 @@ fn every_metric_is_counted_with_its_labels() -> Result<()> {
     // Held open, so that there is something to be seen open.
     let mut last = Client::connect(address, &token::of("sidste"))?;
     last.must("subscribe", &json!({"channel": "kept:last"}))?;
+    let _silent = Raw::open(address)?;
     seen.look(address)?;
+    seen.look_until(address, "klokke_connections", &["state=\"opening\""])?;
+    // Each said once, whoever asked again; to two that were notified.
+    for (series, times) in [
+        ("klokke_messages_total{kind=\"thread\"}", 2.0),
+        ("klokke_messages_total{kind=\"message\"}", 1.0),
+        ("klokke_messages_total{kind=\"reply\"}", 1.0),
+        ("klokke_posts_total", 1.0),
+        ("klokke_notifications_total", 2.0),
+    ] {
+        ensure!(
+            seen.series.get(series) == Some(&times),
+            "{series} is not {times}"
+        );
+    }
     let log = server.log();
     ensure!(!log.contains(SECRET_WORD), "content in the log:\n{log}");
+    return_after_restart(&mut server, &mut seen)?;
     narrow(&mut seen)?;
+    for (name, labels) in TOLD_APART {
+        ensure!(
+            seen.sum(name, labels) > 0.0,
+            "{name}{labels:?} was never counted"
+        );
+    }
 
     let rows = page()?;
     for (name, _) in ELSEWHERE {

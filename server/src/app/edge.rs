@@ -52,6 +52,7 @@ impl Realtime for RunningNode {
             idempotency: outgoing.idempotency_key,
             delta: outgoing.delta,
             skip_history: outgoing.skip_history,
+            arrived_us: outgoing.arrived_us,
             ..Publishing::default()
         };
         let published = self

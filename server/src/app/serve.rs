@@ -109,6 +109,8 @@ pub(super) async fn start(
     telemetry: Telemetry,
     more: Option<axum::Router>,
 ) -> Result<Server> {
+    #[cfg(feature = "broken")]
+    crate::broken::begin()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = uuid::Uuid::new_v4().to_string();
     let prepared = Prepared::new(shards(config), &telemetry);
@@ -386,6 +388,7 @@ async fn publish_due_in(domain: &Domain, ledger: &LedgerId) {
                 .into(),
             idempotency: None,
             caller: Caller::server(Door::Server),
+            arrived_us: 0,
         };
         let more = match domain.call(request).await {
             Ok(answer) => serde_json::from_slice::<serde_json::Value>(&answer.output)

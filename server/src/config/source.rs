@@ -12,7 +12,11 @@ use super::{Config, NAMESPACE, check};
 pub const ENV_PREFIX: &str = "KLOKKE_";
 
 /// Variables with our prefix that are no settings: read by the command line itself.
-const ENV_OTHER: &[&str] = &["KLOKKE_CONFIG"];
+const ENV_OTHER: &[&str] = &[
+    "KLOKKE_CONFIG",
+    #[cfg(feature = "broken")]
+    crate::broken::VARIABLE,
+];
 
 /// Where values come from, the later overriding the earlier.
 #[derive(Debug, Clone, Default)]

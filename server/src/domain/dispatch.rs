@@ -40,6 +40,9 @@ pub struct Request {
     pub idempotency: Option<String>,
     /// Who calls.
     pub caller: Caller,
+    /// When it arrived, by [`telemetry::now_us`](crate::telemetry::now_us); 0 where that is when it
+    /// is called.
+    pub arrived_us: u64,
 }
 
 /// What a call gave.
@@ -151,9 +154,8 @@ impl Domain {
         let operation = request.operation.clone();
         request.caller.withheld = self.counts.withheld.clone();
         let outcome = self.route(request).await;
-        let refused = outcome.as_ref().err();
         self.counts
-            .called(&operation, door, began.elapsed(), refused);
+            .called(&operation, door, began.elapsed(), &outcome);
         outcome
     }
 
@@ -190,11 +192,13 @@ impl Domain {
         self.admit(ledger, prepared, &mut caller).await?;
         let caller = Arc::new(caller);
         let operation: Arc<str> = request.operation.into();
+        let arrived_us = request.arrived_us;
         let call = |job, idempotency| Call {
             actor: caller.actor(prepared.profile.as_ref()),
             job,
             operation: Arc::clone(&operation),
             idempotency,
+            arrived_us,
         };
         let job = prepared.job(Arc::clone(&caller));
         let done = self.ledgers.call(ledger, call(job, key)).await?;
@@ -295,6 +299,7 @@ impl Domain {
                 input: Bytes::from(input.to_string()),
                 idempotency: None,
                 caller: Caller::server(Door::Server),
+                arrived_us: 0,
             })
         });
         for watched in futures_util::future::join_all(watches).await {
@@ -328,6 +333,7 @@ impl Domain {
                 job: prepared.job(Arc::clone(&caller)),
                 operation: Arc::clone(&operation),
                 idempotency: None,
+                arrived_us: 0,
             };
             self.ledgers.call(ledger, call)
         });

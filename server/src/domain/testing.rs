@@ -170,6 +170,7 @@ impl World {
                 input,
                 idempotency,
                 caller,
+                arrived_us: 0,
             })
             .await
     }
@@ -205,6 +206,7 @@ impl World {
             input,
             idempotency: None,
             caller,
+            arrived_us: 0,
         };
         let answer = self.domain.call(request).await;
         let answer = answer.unwrap_or_else(|fault| panic!("{operation}: {fault}"));
@@ -268,6 +270,7 @@ impl World {
             actor: Actor::default(),
             operation: "communication.inherit".into(),
             idempotency: None,
+            arrived_us: 0,
         };
         self.bench
             .ledgers

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use klokke_protocol::ChannelName;
 
 use super::encode::{Encodings, Form};
-use super::fan_out::{FanOut, Sink, Told};
-use super::publication::{Item, Kind, Publication};
+use super::fan_out::{FanOut, Finished, Sink, Told};
+use super::publication::{Item, Publication};
 use super::subscriber::{Marks, Subscriber};
 use super::{Measure, Wire};
 
@@ -228,6 +228,12 @@ impl Batch {
                         self.filtered += u64::from(is_filtered);
                     }
                     Measure::Full => shown |= bit,
+                    #[cfg(feature = "broken")]
+                    Measure::Bare
+                        if bit != 0 && crate::broken::strikes(crate::broken::Way::Bare) =>
+                    {
+                        shown |= bit;
+                    }
                     Measure::Bare => {
                         shown |= bit;
                         bare |= bit;
@@ -355,9 +361,13 @@ impl Batch {
     }
 
     /// Its items, with when they came.
-    pub(super) fn arrivals(&self) -> impl Iterator<Item = (Kind, u64)> {
-        let kinds = self.items.iter().map(Item::kind);
-        kinds.zip(self.came_us.iter().copied())
+    pub(super) fn arrivals(&self) -> impl Iterator<Item = Finished> {
+        let items = self.items.iter().zip(&self.came_us);
+        items.map(|(item, came_us)| Finished {
+            kind: item.kind(),
+            came_us: *came_us,
+            arrived_us: item.arrived_us(),
+        })
     }
 }
 

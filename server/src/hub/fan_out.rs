@@ -27,9 +27,25 @@ pub trait Sink {
     /// Filters kept publications from subscribers; for the figures.
     fn filtered(&mut self, channel: &ChannelName, publications: u64);
 
-    /// These have reached the channel's last subscriber here; with when they came, by the hub's
-    /// stopwatch. For the figures.
-    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>);
+    /// A connection of the same wire that has nothing to do with a channel.
+    #[cfg(feature = "broken")]
+    fn stranger(&self, _conn: ConnKey, _channel: &ChannelName) -> Option<ConnKey> {
+        None
+    }
+
+    /// These have reached the channel's last subscriber here. For the figures.
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = Finished>);
+}
+
+/// Something that has reached its channel's last subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// What it was.
+    pub kind: Kind,
+    /// When it came to the hub, by the hub's stopwatch.
+    pub came_us: u64,
+    /// When the call that publishes it came to the node, by the same; 0 when that is not known.
+    pub arrived_us: u64,
 }
 
 /// What one frame of a fan-out tells: messages and their bytes, by kind.
@@ -202,7 +218,11 @@ impl Batch {
         let messages = shown.count_ones();
         done.writes += 1;
         done.messages += messages as usize;
-        match sink.write(conn, frame, messages) {
+        #[cfg(not(feature = "broken"))]
+        let written = sink.write(conn, frame, messages);
+        #[cfg(feature = "broken")]
+        let written = super::broken::write(sink, conn, channel, frame, messages);
+        match written {
             Written::Accepted => self.taken(),
             Written::Refused => subscriber.marks.set(Marks::CUT, true),
         }

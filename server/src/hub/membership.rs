@@ -23,6 +23,8 @@ pub struct Hub {
     /// What came while subscriptions were held back or recovering; goes out first.
     pub(super) late: Vec<Late>,
     subscriptions: usize,
+    /// ... of which these are shown in presence.
+    present: usize,
     attempts: u32,
     watch: Stopwatch,
 }
@@ -104,6 +106,12 @@ impl Hub {
         self.subscriptions
     }
 
+    /// How many subscriptions are shown in their channel's presence.
+    #[must_use]
+    pub fn presence_count(&self) -> usize {
+        self.present
+    }
+
     /// Every channel with its number of subscribers.
     pub fn channels(&self) -> impl Iterator<Item = (&ChannelName, usize)> {
         self.channels
@@ -163,6 +171,7 @@ impl Hub {
         self.attempts = self.attempts.wrapping_add(1);
         let attempt = self.attempts;
         let subscriber = Subscriber::new(conn, attempt, slot, channel.next_number, options);
+        self.present += usize::from(subscriber.keeps_presence());
         channel.subscribers.push(subscriber);
         self.members[conn.index as usize].places[slot as usize].subscriber = place;
         self.subscriptions += 1;
@@ -325,6 +334,7 @@ impl Hub {
             members[conn.index as usize].places[slot as usize].subscriber = index(to);
         });
         self.subscriptions -= 1;
+        self.present -= usize::from(gone.keeps_presence());
         let was_last = channel.subscribers.is_empty();
         let name = channel.name.clone();
         if was_last {

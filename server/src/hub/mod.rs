@@ -15,6 +15,8 @@
 
 mod activate;
 mod batch;
+#[cfg(feature = "broken")]
+mod broken;
 mod channel;
 mod encode;
 mod fan_out;
@@ -30,7 +32,7 @@ mod tests;
 mod wire;
 
 pub use activate::{ActivateError, Activation, Backlog};
-pub use fan_out::{FanOut, Sink, Told, Written};
+pub use fan_out::{FanOut, Finished, Sink, Told, Written};
 pub use lens::{Audience, Lens, Measure};
 pub use membership::{Attempt, Hub, SubscribeError, Unsubscribed};
 pub use options::SubOptions;

@@ -27,6 +27,9 @@ pub struct Publication {
     pub time_ms: u64,
     /// Whether subscribers that agreed on deltas may get a difference in place of the whole.
     pub delta: bool,
+    /// When the call that publishes it arrived, by the driver's time; 0 when that was not here. For the
+    /// figures.
+    pub arrived_us: u64,
 }
 
 /// Payload in its two measures.
@@ -118,6 +121,14 @@ impl Item {
     pub(super) fn offset(&self) -> u64 {
         match self {
             Self::Publication(publication) => publication.offset,
+            Self::Announcement(_) => 0,
+        }
+    }
+
+    /// When the call that publishes it arrived; 0 for what nobody called for.
+    pub(super) fn arrived_us(&self) -> u64 {
+        match self {
+            Self::Publication(publication) => publication.arrived_us,
             Self::Announcement(_) => 0,
         }
     }

@@ -176,6 +176,12 @@ impl Subscriber {
         filter.is_none_or(|filter| filter.matches(tags))
     }
 
+    /// Whether it is shown in presence, now or once it is active.
+    pub(super) fn keeps_presence(&self) -> bool {
+        let rare = self.rare.as_deref();
+        rare.is_some_and(|rare| rare.presence && rare.info.is_some())
+    }
+
     /// Who it is, if the channel keeps presence.
     pub(super) fn present(&self) -> Option<&Arc<ClientInfo>> {
         let rare = self.rare.as_deref().filter(|rare| rare.presence)?;

@@ -1,5 +1,7 @@
 //! The hub against a model, with many clients, and byte by byte.
 
+#[cfg(feature = "broken")]
+mod broken;
 mod bytes;
 mod figures;
 mod oracle;
@@ -40,6 +42,7 @@ fn publication(name: &str, offset: u64, says: u64) -> Publication {
         info: None,
         time_ms: 0,
         delta: false,
+        arrived_us: 0,
     }
 }
 
@@ -106,7 +109,7 @@ struct Kept {
     refusing: Vec<u32>,
     delivered: Vec<(ChannelName, Wire, Told, u32)>,
     filtered: u64,
-    finished: Vec<(ChannelName, Kind, u64)>,
+    finished: Vec<(ChannelName, Finished)>,
 }
 
 impl Sink for Kept {
@@ -135,8 +138,8 @@ impl Sink for Kept {
         self.filtered += publications;
     }
 
-    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>) {
-        let items = items.map(|(kind, came_us)| (channel.clone(), kind, came_us));
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = Finished>) {
+        let items = items.map(|it| (channel.clone(), it));
         self.finished.extend(items);
     }
 }

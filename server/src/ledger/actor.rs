@@ -10,6 +10,7 @@ use super::handle::{Entered, Ledgers};
 use super::outbox::Courier;
 use super::port::ShardAnswer;
 use super::round::Round;
+use super::weight::Weight;
 use super::{Call, CallError, ChannelName, Done, Epoch, LedgerId, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Order};
 
@@ -77,13 +78,20 @@ pub(super) async fn run_actor<S: State>(
         Ok(base) => base,
         Err(error) => return turn_away(&context, &mut messages, &error.into()).await,
     };
+    let counts = &context.ledgers.inner().counts;
+    let shard = context.ledgers.shard_of(&context.ledger);
+    let mut weight = Weight::new(counts.memory_of(shard));
+    weight.update(&base);
     let idle = context.ledgers.inner().idle_unload;
     let mut waiting = Vec::with_capacity(DRAIN_MAX);
     loop {
         let received = tokio::time::timeout(idle, messages.recv_many(&mut waiting, DRAIN_MAX));
         match received.await {
             Ok(0) => return,
-            Ok(_) => serve(&context, &mut base, &mut waiting).await,
+            Ok(_) => {
+                serve(&context, &mut base, &mut waiting).await;
+                weight.update(&base);
+            }
             Err(_) if context.ledgers.retire(&context.ledger, &messages) => return,
             Err(_) => {}
         }

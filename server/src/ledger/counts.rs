@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::waiting::Waiting;
 use super::{CallError, Commit, Done, LedgerId};
-use crate::store::OutboxEnd;
+use crate::store::{OutboxEnd, OutboxKey};
 use crate::telemetry::{Count, Level, Meters, Spread, catalogue};
 
 /// Handles found once. Shared by all ledgers: a call is worth some hundred microseconds of disk.
@@ -12,6 +13,8 @@ pub(super) struct Counts {
     pub(super) loaded: Level,
     /// Outbox items not ended.
     pending: Level,
+    /// ... and since when.
+    waiting: Waiting,
     delivered: Count,
     refused: Count,
     pub(super) failed: Count,
@@ -23,12 +26,23 @@ pub(super) struct Counts {
     busy: Count,
     replays: Count,
     calls: Spread,
+    /// Somebody else wrote first.
+    pub(super) conflicts: Count,
+    groups: Spread,
+    writes: Spread,
+    /// By shard: what its ledgers keep at hand, and who is who.
+    memory: Box<[(Level, Level)]>,
 }
 
 impl Counts {
-    pub(super) fn new(meters: &Meters) -> Self {
+    pub(super) fn new(meters: &Meters, shards: usize) -> Self {
         let delivery = |outcome| meters.counter(catalogue::OUTBOX_DELIVERIES, &[outcome]);
         let commits = |kind| meters.counter(catalogue::LEDGER_COMMITS, &[kind]);
+        let memory_of = |shard: usize| {
+            let shard = shard.to_string();
+            let part = |part| meters.gauge(catalogue::SHARD_MEMORY_BYTES, &[&shard, part]);
+            (part("recent"), part("rosters"))
+        };
         Self {
             loaded: meters.gauge(catalogue::LEDGERS_LOADED, &[]),
             pending: meters.gauge(catalogue::OUTBOX_PENDING, &[]),
@@ -42,6 +56,11 @@ impl Counts {
             busy: meters.counter(catalogue::LEDGER_MAILBOX_FULL, &[]),
             replays: meters.counter(catalogue::LEDGER_REPLAYS, &[]),
             calls: meters.histogram(catalogue::LEDGER_CALL_SECONDS, &[]),
+            conflicts: meters.counter(catalogue::LEDGER_CONFLICTS, &[]),
+            groups: meters.histogram(catalogue::LEDGER_GROUP, &[]),
+            writes: meters.histogram(catalogue::LEDGER_COMMIT_SECONDS, &[]),
+            memory: (0..shards.max(1)).map(memory_of).collect(),
+            waiting: Waiting::new(meters.age(catalogue::OUTBOX_OLDEST_SECONDS, &[])),
         }
     }
 
@@ -53,21 +72,42 @@ impl Counts {
         }
         let placed: usize = commit.entries.iter().map(|it| it.channels.len()).sum();
         self.entries.add(placed as u64);
-        self.pend(commit.outbox.len());
+        if !commit.outbox.is_empty() {
+            self.pend(ledger, commit.outbox.len(), commit.time_ms);
+        }
     }
 
-    /// Outbox items that wait from now on.
-    pub(super) fn pend(&self, items: usize) {
+    /// A group of commits is durable and with every shard.
+    #[expect(clippy::cast_precision_loss, reason = "groups are of some hundred")]
+    pub(super) fn wrote(&self, commits: usize, took: Duration) {
+        self.groups.observe(commits as f64);
+        self.writes.observe_duration(took);
+    }
+
+    /// Outbox items of a ledger that wait from now on, the first since `since_ms`.
+    pub(super) fn pend(&self, source: &LedgerId, items: usize, since_ms: u64) {
         self.pending.add(i64::try_from(items).unwrap_or(i64::MAX));
+        self.waiting.begin(source, items, since_ms);
+    }
+
+    /// Of a ledger's outbox nothing waits any more that is older than this.
+    pub(super) fn oldest(&self, source: &LedgerId, since_ms: u64) {
+        self.waiting.oldest(source, since_ms);
     }
 
     /// An outbox item has come to its end.
-    pub(super) fn ended(&self, end: OutboxEnd) {
+    pub(super) fn ended(&self, key: &OutboxKey, end: OutboxEnd) {
         self.pending.add(-1);
+        self.waiting.end(&key.source);
         match end {
             OutboxEnd::Done => self.delivered.add(1),
             OutboxEnd::Refused => self.refused.add(1),
         }
+    }
+
+    /// What the ledgers of a shard weigh: kept at hand, and who is who.
+    pub(super) fn memory_of(&self, shard: usize) -> &(Level, Level) {
+        &self.memory[shard % self.memory.len()]
     }
 
     /// A call ended.

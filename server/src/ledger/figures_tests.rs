@@ -81,6 +81,37 @@ impl<S: State> Bench<S> {
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().expect("a whole number"))
     }
+
+    /// Memory of one kind, over all shards.
+    fn held(&self, part: &str) -> i64 {
+        let series =
+            |shard| format!("klokke_shard_memory_bytes{{shard=\"{shard}\",part=\"{part}\"}}");
+        (0..4).map(|shard| self.counted(&series(shard))).sum()
+    }
+}
+
+#[test]
+fn a_call_keeps_its_arrival_until_it_is_delivered() {
+    run_local(async {
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        let calls = [call(Say).arrived(11), call(Say), call(Say).arrived(13)];
+        for call in calls {
+            bench.ledgers.call(&ledger(), call).await.expect("done");
+        }
+        let got = bench.recorder.take().into_iter();
+        let arrived: Vec<u64> = got
+            .filter_map(|got| match got {
+                super::testing::Got::Delivery(delivery) => Some(delivery.arrived_us),
+                super::testing::Got::Answer(..) => None,
+            })
+            .collect();
+        assert_eq!((arrived[0], arrived[2]), (11, 13));
+        let now = crate::telemetry::now_us();
+        assert!(
+            (1..=now).contains(&arrived[1]),
+            "without another, when it was called: {arrived:?}"
+        );
+    });
 }
 
 #[test]
@@ -109,11 +140,15 @@ fn commits_calls_and_replays_are_counted() {
             ("klokke_ledger_replayed_calls_total", 1),
             ("klokke_ledger_call_duration_seconds_count", 3),
             ("klokke_ledgers_loaded", 2),
+            ("klokke_ledger_commit_duration_seconds_count", 2),
+            ("klokke_ledger_group_size_sum", 2),
         ] {
             assert_eq!(bench.counted(series), expected, "{series}");
         }
+        assert!(bench.held("recent") > 3 * 96, "three rows at least");
         bench.ledgers.drain().await;
         assert_eq!(bench.counted("klokke_ledgers_loaded"), 0);
+        assert_eq!(bench.held("recent"), 0, "nothing is loaded");
     });
 }
 
@@ -136,6 +171,7 @@ fn a_ledger_that_looks_what_the_store_has_is_counted() {
             .await
             .expect("done");
         assert_eq!(bench.counted("klokke_ledger_read_backs_total"), 2);
+        assert_eq!(bench.counted("klokke_ledger_conflicts_total"), 1);
         let commits = bench.counted("klokke_ledger_commits_total{kind=\"domain\"}");
         assert_eq!(commits, 2, "the rival's is not ours");
     });
@@ -154,6 +190,37 @@ fn calls_refused_because_too_many_wait_are_counted() {
         assert_eq!(bench.counted("klokke_ledger_mailbox_full_total"), refused);
         let taken = bench.counted("klokke_ledger_call_duration_seconds_count");
         assert_eq!(usize::try_from(taken + refused), Ok(done.len()));
+    });
+}
+
+#[cfg(feature = "broken")]
+#[test]
+fn left_out_quietly_no_gap_shows_it() {
+    run_local(async {
+        crate::broken::choose(crate::broken::Way::DropQuietly);
+        let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));
+        for _ in 0..100 {
+            bench
+                .ledgers
+                .call(&ledger(), call(Say))
+                .await
+                .expect("done");
+        }
+        let got = bench.recorder.take().into_iter();
+        let deliveries = got.filter_map(|got| match got {
+            super::testing::Got::Delivery(delivery) => Some(delivery),
+            super::testing::Got::Answer(..) => None,
+        });
+        let mut tops = std::collections::BTreeMap::new();
+        for delivery in deliveries {
+            for (channel, offset, _) in delivery.publications() {
+                let top = tops.entry(channel.clone()).or_insert(0);
+                assert_eq!(offset, *top + 1, "offsets stay dense");
+                *top = offset;
+            }
+        }
+        let said: u64 = tops.values().sum();
+        assert_eq!(said, 200 - 6, "every 31st of 200 is in no channel");
     });
 }
 

@@ -14,7 +14,7 @@ use super::counts::Counts;
 use super::port::{Clock, Inbox, Outlet, ShardAnswer, Spawner};
 use super::{Call, CallError, ChannelName, Done, Epoch, IndexKey, LedgerId, RecordKey, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Store};
-use crate::telemetry::Meters;
+use crate::telemetry::{Meters, now_us};
 
 /// Calls that may wait at one ledger. At 20,000 commits a second this is 50 ms of work; more
 /// waiting would only make answers later, so callers are told to come again.
@@ -91,6 +91,8 @@ pub struct Entries {
     pub head: ChannelHead,
     /// The ledger's epoch.
     pub epoch: Epoch,
+    /// Whether the store had to be read.
+    pub from_store: bool,
 }
 
 /// A ledger at one point of its order, as an `enter` closure sees it.
@@ -129,6 +131,7 @@ impl<S: State> Ledgers<S> {
     #[must_use]
     pub fn new(setup: Setup<S>) -> Self {
         let nonce = setup.clock.random();
+        let counts = Counts::new(&setup.meters, setup.spawner.shards());
         let table = (0..TABLE_PARTS).map(|_| Mutex::default()).collect();
         Self {
             inner: Arc::new(Inner {
@@ -138,7 +141,7 @@ impl<S: State> Ledgers<S> {
                 inbox: setup.inbox,
                 clock: setup.clock,
                 idle_unload: setup.idle_unload,
-                counts: Counts::new(&setup.meters),
+                counts,
                 nonce,
                 closed: AtomicBool::new(false),
                 actors: AtomicUsize::new(0),
@@ -153,8 +156,11 @@ impl<S: State> Ledgers<S> {
     /// # Errors
     /// See [`CallError`]; only [`CallError::Unknown`] and [`CallError::Closed`] leave open whether
     /// it was done.
-    pub async fn call(&self, ledger: &LedgerId, call: Call<S>) -> Result<Done, CallError> {
+    pub async fn call(&self, ledger: &LedgerId, mut call: Call<S>) -> Result<Done, CallError> {
         let began = Instant::now();
+        if call.arrived_us == 0 {
+            call.arrived_us = now_us();
+        }
         let outcome = self.ask(ledger, call).await;
         self.inner.counts.called(began.elapsed(), &outcome);
         outcome
@@ -180,6 +186,7 @@ impl<S: State> Ledgers<S> {
         let (reply, answer) = oneshot::channel();
         self.send(ledger, Message::Read(channel.clone(), range, reply))?;
         let Reading { head, epoch, found } = answer.await.unwrap_or(Err(CallError::Closed))?;
+        let from_store = found.is_err();
         let entries = match found {
             Ok(entries) => entries,
             Err(range) => self.inner.store.entries(ledger, channel, range).await?,
@@ -188,6 +195,7 @@ impl<S: State> Ledgers<S> {
             entries,
             head,
             epoch,
+            from_store,
         })
     }
 
@@ -306,7 +314,7 @@ impl<S: State> Ledgers<S> {
         let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
         let (ledgers, id) = (self.clone(), ledger.clone());
         let running = Running::new(&self.inner);
-        let shard = ledger.hash32() as usize % self.inner.spawner.shards().max(1);
+        let shard = self.shard_of(ledger);
         let task = Box::new(
             move || -> futures_util::future::LocalBoxFuture<'static, ()> {
                 Box::pin(async move {
@@ -320,6 +328,11 @@ impl<S: State> Ledgers<S> {
             .spawn(shard, task)
             .map_err(|_| CallError::Closed)?;
         Ok(mailbox)
+    }
+
+    /// The shard whose thread a ledger's actor runs on.
+    pub(super) fn shard_of(&self, ledger: &LedgerId) -> usize {
+        ledger.hash32() as usize % self.inner.spawner.shards().max(1)
     }
 
     /// Takes an actor out of the table if nothing waits for it; from then on it gets nothing more.

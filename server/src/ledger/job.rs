@@ -31,6 +31,9 @@ pub struct Call<S: State> {
     pub operation: Arc<str>,
     /// The caller's key against doing it twice.
     pub idempotency: Option<IdempotencyKey>,
+    /// When it arrived at the server, by [`telemetry::now_us`](crate::telemetry::now_us); 0 when it
+    /// is called: then. For the figures only.
+    pub arrived_us: u64,
 }
 
 impl<S: State> Call<S> {
@@ -42,7 +45,15 @@ impl<S: State> Call<S> {
             actor,
             operation: operation.into(),
             idempotency: None,
+            arrived_us: 0,
         }
+    }
+
+    /// The same call, arrived at this time.
+    #[must_use]
+    pub fn arrived(mut self, us: u64) -> Self {
+        self.arrived_us = us;
+        self
     }
 
     /// The same call with an idempotency key.

@@ -87,6 +87,8 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waiting;
+mod weight;
 mod wire;
 
 pub use klokke_protocol::{ChannelName, Epoch};

@@ -103,20 +103,27 @@ async fn deliver_all<S: State>(
         };
         after = Some(last.clone());
         for key in page {
-            let (item, actor) = match read_item(&**store, &key).await {
-                Ok(item) => item,
+            let Sent {
+                item,
+                actor,
+                time_ms,
+            } = match read_item(&**store, &key).await {
+                Ok(sent) => sent,
                 // It is never readable again, and those behind it must not wait for that.
                 Err(StoreError::Damaged(_)) => {
                     tracing::error!(ledger = %key.source, seq = key.seq, n = key.n,
                         "outbox item cannot be read; set aside");
                     match store.outbox_done(&key, OutboxEnd::Refused).await {
-                        Ok(()) => counts.ended(OutboxEnd::Refused),
+                        Ok(()) => counts.ended(&key, OutboxEnd::Refused),
                         Err(_) => staying += 1,
                     }
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
+            if staying == 0 {
+                counts.oldest(source, time_ms);
+            }
             if held_up.contains(&item.to) {
                 staying += 1;
                 continue;
@@ -124,7 +131,7 @@ async fn deliver_all<S: State>(
             match deliver(ledgers, &key, &item, actor).await {
                 Some(end) => {
                     store.outbox_done(&key, end).await?;
-                    counts.ended(end);
+                    counts.ended(&key, end);
                 }
                 None => {
                     counts.failed.add(1);
@@ -136,14 +143,27 @@ async fn deliver_all<S: State>(
     }
 }
 
-async fn read_item(store: &dyn Store, key: &OutboxKey) -> Result<(OutboxItem, Actor), StoreError> {
+/// An item with who sent it and when.
+struct Sent {
+    item: OutboxItem,
+    actor: Actor,
+    time_ms: u64,
+}
+
+async fn read_item(store: &dyn Store, key: &OutboxKey) -> Result<Sent, StoreError> {
     let page = store.commits_since(&key.source, key.seq - 1, 1).await?;
     let commit = page
         .first()
         .map(|sealed| &sealed.commit)
         .filter(|c| c.seq == key.seq);
-    let item = commit.and_then(|c| Some((c.outbox.get(key.n as usize)?.clone(), c.actor.clone())));
-    item.ok_or_else(|| super::base::missing_commit(&key.source, key.seq))
+    let sent = commit.and_then(|c| {
+        Some(Sent {
+            item: c.outbox.get(key.n as usize)?.clone(),
+            actor: c.actor.clone(),
+            time_ms: c.time_ms,
+        })
+    });
+    sent.ok_or_else(|| super::base::missing_commit(&key.source, key.seq))
 }
 
 /// One delivery: how it ended, or `None` when it must be tried again.
@@ -167,6 +187,7 @@ async fn deliver<S: State>(
         },
         operation: Arc::clone(&item.operation),
         idempotency: Some(IdempotencyKey::of_outbox(&key.source, key.seq, key.n, item)),
+        arrived_us: 0,
     };
     match ledgers.call(&item.to, call).await {
         Ok(_) => Some(OutboxEnd::Done),
@@ -189,7 +210,6 @@ impl<S: State> Ledgers<S> {
     pub async fn resume_outboxes(&self) -> Result<usize, CallError> {
         let mut after: Option<OutboxKey> = None;
         let mut sources = HashSet::new();
-        let mut waiting = 0;
         loop {
             let page = self
                 .store()
@@ -197,10 +217,13 @@ impl<S: State> Ledgers<S> {
                 .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
-            waiting += page.len();
-            sources.extend(page.into_iter().map(|key| key.source));
+            for key in page {
+                // Until its courier has read it, nobody knows how old it is.
+                let now_ms = self.inner().clock.now_ms();
+                self.inner().counts.pend(&key.source, 1, now_ms);
+                sources.insert(key.source);
+            }
         }
-        self.inner().counts.pend(waiting);
         for source in &sources {
             self.send(source, Message::Outbox)?;
         }

@@ -54,6 +54,9 @@ pub struct Delivery<C> {
     pub commit: Arc<Commit>,
     /// What it changed in the resident state.
     pub changes: Vec<C>,
+    /// When the call that made it arrived, by [`telemetry::now_us`](crate::telemetry::now_us); 0
+    /// when that was not here.
+    pub arrived_us: u64,
 }
 
 impl<C> Delivery<C> {

@@ -104,6 +104,11 @@ impl Rings {
         }
     }
 
+    /// Bytes of what is kept, rows and content.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Forgets what retention removed.
     pub(super) fn trim(&mut self, channel: &ChannelName, to: u64) {
         self.pop_up_to(channel, to);

@@ -4,6 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -42,6 +43,8 @@ pub(super) struct Round<S: State> {
     /// Head as it will be when everything staged is written.
     tip: Option<Head>,
     sealed: Vec<SealedCommit>,
+    /// When the call that made each commit arrived.
+    arrived_us: Vec<u64>,
     bytes: usize,
     /// Keys used in this round: fingerprint and place in `sealed`.
     keys: HashMap<SubjectKey, ([u8; 16], usize)>,
@@ -68,6 +71,7 @@ impl<S: State> Default for Round<S> {
             overlay: Overlay::default(),
             tip: None,
             sealed: Vec::new(),
+            arrived_us: Vec::new(),
             bytes: 0,
             keys: HashMap::new(),
             calls: Vec::new(),
@@ -156,6 +160,7 @@ impl<S: State> Round<S> {
             return Err(CallError::Unwritable("a commit has at most 4 MiB"));
         }
         self.take_in(sealed);
+        self.arrived_us.push(call.arrived_us);
         Ok(Made::Commit(self.sealed.len() - 1))
     }
 
@@ -275,6 +280,8 @@ impl<S: State> Round<S> {
             round.answer(None);
             return Vec::new();
         }
+        let counts = &context.ledgers.inner().counts;
+        let began = Instant::now();
         let batch = Batch {
             ledger: base.ledger.clone(),
             expected_seq: base.head.seq,
@@ -283,32 +290,35 @@ impl<S: State> Round<S> {
         let written = base.store.commit(batch).await;
         let written = match written {
             Err(CommitError::Unknown(_)) => {
-                context.ledgers.inner().counts.read_backs.add(1);
+                counts.read_backs.add(1);
                 resolve(base, &round.sealed).await
             }
             other => other,
         };
         match written {
             Ok(()) => {
-                for sealed in &round.sealed {
-                    let counts = &context.ledgers.inner().counts;
+                for (sealed, arrived_us) in round.sealed.iter().zip(&round.arrived_us) {
                     counts.committed(&base.ledger, &sealed.commit);
-                    apply_and_deliver(context, base, sealed).await;
+                    apply_and_deliver(context, base, sealed, *arrived_us).await;
                 }
+                counts.wrote(round.sealed.len(), began.elapsed());
                 round.answer(None);
                 Vec::new()
             }
-            Err(CommitError::Conflict { .. }) => match catch_up(context, base).await {
-                Ok(()) => round
-                    .calls
-                    .into_iter()
-                    .map(|(call, reply, _)| (call, reply))
-                    .collect(),
-                Err(error) => {
-                    round.answer(Some(&error.into()));
-                    Vec::new()
+            Err(CommitError::Conflict { .. }) => {
+                counts.conflicts.add(1);
+                match catch_up(context, base).await {
+                    Ok(()) => round
+                        .calls
+                        .into_iter()
+                        .map(|(call, reply, _)| (call, reply))
+                        .collect(),
+                    Err(error) => {
+                        round.answer(Some(&error.into()));
+                        Vec::new()
+                    }
                 }
-            },
+            }
             Err(error) => {
                 round.answer(Some(&error.into()));
                 Vec::new()
@@ -417,7 +427,7 @@ async fn catch_up<S: State>(context: &Context<S>, base: &mut Base<S>) -> Result<
             if !sealed.follows(&base.ledger, base.head.seq + 1, prev) {
                 return Err(base.missing(base.head.seq + 1));
             }
-            apply_and_deliver(context, base, sealed).await;
+            apply_and_deliver(context, base, sealed, 0).await;
         }
     }
 }
@@ -426,11 +436,13 @@ async fn apply_and_deliver<S: State>(
     context: &Context<S>,
     base: &mut Base<S>,
     sealed: &SealedCommit,
+    arrived_us: u64,
 ) {
     let changes = base.apply(sealed);
     let delivery = Arc::new(Delivery {
         commit: Arc::clone(&sealed.commit),
         changes,
+        arrived_us,
     });
     context.ledgers.inner().outlet.deliver(delivery).await;
     if !sealed.commit.outbox.is_empty() {

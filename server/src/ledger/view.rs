@@ -224,6 +224,8 @@ impl<'a, S: State> View<'a, S> {
         let mut channels: Vec<ChannelName> = channels.into_iter().collect();
         channels.sort_unstable();
         channels.dedup();
+        #[cfg(feature = "broken")]
+        channels.retain(|_| !crate::broken::strikes(crate::broken::Way::DropQuietly));
         if !channels.is_empty() {
             let content = Content {
                 time_ms: self.now_ms,

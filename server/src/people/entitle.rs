@@ -182,5 +182,63 @@ fn channels_of(roster: &Roster, profile: &Profile, today: Date) -> Vec<ChannelNa
         channels.push(channel::unit(&unit.code));
         channels.extend(unit.ancestors.iter().map(channel::unit));
     }
+    #[cfg(feature = "broken")]
+    channels.extend(not_theirs(roster, profile, today));
     channels
+}
+
+/// Somebody else's personal channel, of the same kind so that what is said there is meant for such as them.
+#[cfg(feature = "broken")]
+fn not_theirs(roster: &Roster, profile: &Profile, today: Date) -> Option<ChannelName> {
+    use super::ObjectId as _;
+
+    if !crate::broken::strays(profile.id.number()) {
+        return None;
+    }
+    let others = || {
+        let alike = roster.profiles().filter(|it| it.kind == profile.kind);
+        alike.filter(|it| it.person != profile.person && roster.takes_part(it, today))
+    };
+    let next = others().find(|it| it.id.number() > profile.id.number());
+    let other = next.or_else(|| others().next())?;
+    Some(channel::person(&other.id))
+}
+
+#[cfg(all(test, feature = "broken"))]
+mod tests {
+    use super::*;
+    use crate::ledger::{LedgerId, RecordKey, State as _};
+    use crate::people::day;
+
+    #[test]
+    fn some_are_counted_among_those_who_see_what_is_somebody_elses() {
+        let ledger = LedgerId::parse("G1").expect("valid");
+        let mut roster = Roster::new(&ledger);
+        for number in 1..=20 {
+            let profile = serde_json::json!({"id": format!("G1.p{number}"), "person": format!("P{number}"), "kind": "pupil"});
+            let account = serde_json::json!({"subject": format!("s{number}"), "person": format!("P{number}")});
+            let person = serde_json::json!({"id": format!("P{number}"), "name": "x"});
+            for (key, record) in [
+                (format!("profile/{number}"), profile),
+                (format!("account/s{number}"), account),
+                (format!("person/P{number}"), person),
+            ] {
+                let record = record.to_string();
+                roster
+                    .load(&RecordKey::from(key), record.as_bytes())
+                    .expect("a record");
+            }
+        }
+        let today = day::day_at(1_800_000_000_000);
+        let seen = |number: u32| -> Vec<String> {
+            let subject = format!("s{number}").parse().expect("a subject");
+            let sights = sights(&roster, &subject, today);
+            let channels = sights.iter().flat_map(|it| &it.channels);
+            channels.map(ToString::to_string).collect()
+        };
+        assert_eq!(seen(7), ["person:G1/p7"]);
+        crate::broken::choose(crate::broken::Way::LeakRights);
+        assert_eq!(seen(7), ["person:G1/p7", "person:G1/p8"]);
+        assert_eq!(seen(8), ["person:G1/p8"]);
+    }
 }

@@ -24,6 +24,7 @@ mod entitle;
 mod id;
 pub mod import;
 mod kind;
+mod login;
 mod recall;
 pub mod record;
 pub mod rights;
@@ -43,6 +44,7 @@ pub use kind::{
     AdministratorScope, Duty, GroupKind, MembershipKind, PortalRole, RelationKind, Role, UnitKind,
     UserKind,
 };
+pub use login::LoginRole;
 pub use recall::{RECALL_MAX, Recalled, Shown, recall};
 pub use record::Profile;
 pub(crate) use roster::channel;

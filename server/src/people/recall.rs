@@ -37,6 +37,8 @@ pub struct Recalled {
     pub head: ChannelHead,
     /// The ledger's epoch.
     pub epoch: Epoch,
+    /// Whether the store had to be read.
+    pub from_store: bool,
 }
 
 /// Reads entries of a channel and measures each for `viewer`, by the roster and the records of now.
@@ -75,6 +77,7 @@ pub async fn recall(
         entries,
         head: read.head,
         epoch: read.epoch,
+        from_store: read.from_store,
     })
 }
 

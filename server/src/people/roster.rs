@@ -503,6 +503,28 @@ impl State for Roster {
         });
         changes.collect()
     }
+
+    fn resident_bytes(&self) -> usize {
+        /// Ids and names of some twenty letters, each an allocation of its own.
+        const TEXT: usize = 48;
+        /// What a set of one or two takes: a tree's node of its own.
+        const SET: usize = 208;
+        /// An entry of a map or tree with its share of empty places.
+        const fn entry<K, V>() -> usize {
+            (size_of::<K>() + size_of::<V>()) * 3 / 2
+        }
+        let persons = self.persons.len() * (entry::<PersonId, Person>() + 3 * TEXT);
+        let accounts = self.accounts.len() * (entry::<SubjectId, PersonId>() + 2 * TEXT);
+        let profiles = self.profiles.len() * (entry::<u32, Profile>() + 2 * TEXT);
+        let by_person = (self.subjects_of.len() + self.profiles_of.len())
+            * (entry::<PersonId, BTreeSet<SubjectId>>() + SET + TEXT);
+        let relations = self.relations.len() * entry::<(u32, u32), Relation>()
+            + self.adults_of.len() * entry::<(u32, u32), ()>();
+        let groups = self.groups.len() * (entry::<u32, Group>() + TEXT);
+        let members = self.memberships.len() * entry::<(u32, u32), Membership>()
+            + self.groups_of.len() * entry::<(u32, u32), ()>();
+        persons + accounts + profiles + by_person + relations + groups + members
+    }
 }
 
 /// The kind of profile an adult with such a relation has; the import checks it.

@@ -28,6 +28,7 @@ impl Shard {
             input,
             idempotency,
             caller,
+            arrived_us: self.asked_us(key),
         };
         let domain = self.services.domain.clone();
         let call = async move { domain.call(request).await };

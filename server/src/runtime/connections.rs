@@ -28,6 +28,8 @@ pub(super) struct Connection {
     pub(super) person: Option<Box<Person>>,
     /// Its place among the user's connections, where those are limited.
     pub(super) place: Option<Place>,
+    /// When it began, for the figures.
+    pub(super) since_us: u64,
 }
 
 /// What is known of a connection that said who it is in the domain.

@@ -45,6 +45,7 @@ impl Shard {
                     .map(|it| Arc::new(streams::info(it))),
                 time_ms: stored.time_ms,
                 delta: options.is_some_and(|options| options.delta_publish),
+                arrived_us: delivery.arrived_us,
             });
             core.hub.publish(&publication, now);
         }

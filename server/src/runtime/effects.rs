@@ -17,8 +17,8 @@ use crate::hub::{
     self, ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally,
 };
 use crate::session::{
-    Answer, BacklogWish, Effect, HistoryEffect, PresenceCount, SubscribeEffect, SubscribeFailure,
-    Subscribed, Ticket,
+    Answer, BacklogWish, Effect, HistoryEffect, PresenceCount, Source, SubscribeEffect,
+    SubscribeFailure, Subscribed, Ticket,
 };
 use crate::transport::{Kind, Last, Written, frame};
 
@@ -36,14 +36,22 @@ impl Shard {
             Effect::Enter { ticket, identity } => self.enter(key, ticket, identity),
             Effect::Reassess { identity } => self.review(key, identity),
             Effect::Subscribe(subscribe) => self.subscribe(key, *subscribe),
-            Effect::Release => self.core.borrow_mut().hub.release(key),
+            Effect::Release => {
+                self.core.borrow_mut().hub.release(key);
+                self.opened(key);
+            }
             Effect::Announce { channel, info } => self.announce(Announcement {
                 channel,
                 movement: Movement::Join,
                 info,
             }),
             Effect::Unsubscribe { channel } => {
-                let ended = self.core.borrow_mut().hub.unsubscribe(key, &channel);
+                let ended = {
+                    let core = &mut *self.core.borrow_mut();
+                    let ended = core.hub.unsubscribe(key, &channel);
+                    core.tally.holds(&core.connections, &core.hub);
+                    ended
+                };
                 if let Some(ended) = ended {
                     self.say_left(ended);
                 }
@@ -179,20 +187,21 @@ impl Shard {
         key: ConnKey,
         channel: &ChannelName,
         positioned: bool,
-        read: Result<Backlog, ErrorReply>,
+        read: Result<(Backlog, Source), ErrorReply>,
     ) -> Result<Subscribed, SubscribeFailure> {
         let now = self.now_ms();
         let hub = &mut self.core.borrow_mut().hub;
         let activated = match read {
             Err(error) => Err(SubscribeFailure::Refused(error)),
-            Ok(backlog) if !positioned => Ok(unpositioned(backlog)),
-            Ok(backlog) => hub
+            Ok((backlog, source)) if !positioned => Ok(unpositioned(backlog, source)),
+            Ok((backlog, source)) => hub
                 .activate(key, channel, backlog, now)
                 .map(|active| Subscribed {
                     epoch: active.epoch,
                     top: active.top,
                     unbroken_from: active.unbroken_from,
                     publications: active.publications,
+                    source,
                 })
                 .map_err(|error| match error {
                     ActivateError::Inappropriate => {
@@ -219,6 +228,7 @@ impl Shard {
         let publishing = Publishing {
             data,
             info: Some(info),
+            arrived_us: self.asked_us(key),
             ..Publishing::default()
         };
         match publish::keeps_history(&self.services, &channel) {
@@ -365,12 +375,13 @@ async fn collect<T>(
 }
 
 /// What was read for a subscription that does not follow offsets.
-fn unpositioned(backlog: Backlog) -> Subscribed {
+fn unpositioned(backlog: Backlog, source: Source) -> Subscribed {
     Subscribed {
         epoch: backlog.epoch,
         top: backlog.top,
         unbroken_from: backlog.top + 1,
         publications: Vec::new(),
+        source,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::domain::OperationError;
 use crate::hub::ConnKey;
 use crate::ledger::{CallError, LedgerId, ShardAnswer};
 use crate::people::{Scope, SubjectId, Word, day};
-use crate::session::{Answer, Event, Identity, Ticket};
+use crate::session::{Answer, Identity, Ticket};
 
 /// When a ledger could not say what somebody sees, it is asked again this much later: by then a store that was
 /// away for a moment is back, and one that is damaged is not asked often.
@@ -141,7 +141,7 @@ impl Shard {
                 person.map(|it| it.entitlements(today))
             };
             if let Some(entitlements) = entitlements {
-                shard.happen(key, Event::Entitlements(entitlements));
+                shard.entitle(key, entitlements);
             }
         });
     }
@@ -219,7 +219,7 @@ impl Shard {
             person.identity = identity;
             person.entitlements(today)
         };
-        self.happen(key, Event::Entitlements(entitlements));
+        self.entitle(key, entitlements);
         self.watch(key);
     }
 
@@ -301,7 +301,7 @@ impl Shard {
         };
         match entitlements {
             Some(entitlements) => {
-                self.happen(key, Event::Entitlements(entitlements));
+                self.entitle(key, entitlements);
                 self.watch(key); // In a unit that is new.
             }
             None => self.enter_if_complete(key),
@@ -341,7 +341,7 @@ impl Shard {
                 person.watched_until_ms = 0; // A profile may begin today.
                 person.entitlements(today)
             };
-            self.happen(key, Event::Entitlements(entitlements));
+            self.entitle(key, entitlements);
             self.watch(key);
         }
         for (ledger, subjects) in asked {

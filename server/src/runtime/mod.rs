@@ -21,6 +21,7 @@ mod positions;
 mod publish;
 mod shard;
 mod sink;
+mod standing;
 mod streams;
 mod tally;
 #[cfg(test)]

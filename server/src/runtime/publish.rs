@@ -11,6 +11,7 @@ use super::Services;
 use super::streams::{error_of, generic_ledger_of};
 use crate::hub;
 use crate::ledger::{Actor, Append, Call, Content, IdempotencyKey, Publisher};
+use crate::telemetry::now_us;
 
 /// Something to publish.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,18 @@ pub struct Publishing {
     pub delta: bool,
     /// Not into the stream, even where there is one.
     pub skip_history: bool,
+    /// When the call arrived, by [`now_us`]; 0 when that is now.
+    pub arrived_us: u64,
+}
+
+impl Publishing {
+    /// When the call arrived.
+    fn arrival_us(&self) -> u64 {
+        match self.arrived_us {
+            0 => now_us(),
+            us => us,
+        }
+    }
 }
 
 /// Where a publication ended up.
@@ -57,6 +70,7 @@ pub(super) fn unstreamed(
     let by_namespace = services.session.namespaces.options(&channel);
     let delta = publishing.delta || by_namespace.is_some_and(|options| options.delta_publish);
     Arc::new(hub::Publication {
+        arrived_us: publishing.arrival_us(),
         channel,
         offset: 0,
         epoch: Epoch::default(),
@@ -78,6 +92,7 @@ pub(super) async fn commit(
     door: &'static str,
 ) -> Result<Published, ErrorReply> {
     let ledger = generic_ledger_of(&channel)?;
+    let arrived_us = publishing.arrival_us();
     let info = publishing.info.as_deref();
     let actor = Actor {
         subject: info.map_or("", |info| info.user.as_str()).into(),
@@ -99,7 +114,7 @@ pub(super) async fn commit(
         channels: vec![channel.clone()],
         content,
     };
-    let mut call = Call::new("publish", actor, job);
+    let mut call = Call::new("publish", actor, job).arrived(arrived_us);
     if let Some(key) = &publishing.idempotency {
         // Within one ledger lie many channels, and a key counts in each for itself.
         let key = format!("{channel}/{key}");

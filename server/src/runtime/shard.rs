@@ -31,12 +31,11 @@ use crate::hub::{Announcement, ConnKey, Hub, Kind, Movement, Unsubscribed, Wire}
 use crate::ledger::LedgerId;
 use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
-use crate::telemetry::Level;
 use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
 use crate::transport::{
-    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Uplink,
-    close_frame, serve,
+    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Standing,
+    Uplink, close_frame, serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
@@ -46,6 +45,8 @@ const FAN_OUT_BUDGET: usize = 256;
 const INPUTS_PER_TURN: usize = 256;
 /// Longest a stopping shard waits for its ledgers to end: their last batch is on its way to disk.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How often the loop comes round at least, so that it is seen when it comes late.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// What one thread owns.
 pub(super) struct Core {
@@ -77,7 +78,11 @@ impl Shard {
     pub(super) fn new(index: usize, mut services: Services, shards: Arc<Shards>) -> Rc<Self> {
         let now = services.clock.now_ms();
         services.meters = services.telemetry.meters();
-        let tally = Tally::new(services.meters.clone(), Arc::clone(&services.session));
+        let tally = Tally::new(
+            index,
+            services.meters.clone(),
+            Arc::clone(&services.session),
+        );
         let core = Core {
             connections: Connections::default(),
             hub: Hub::timed(&tally.watch),
@@ -108,6 +113,7 @@ impl Shard {
         let mut actors = tokio::task::JoinSet::new();
         let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
         let mut fired = Vec::new();
+        let mut due = Instant::now();
         while !self.stopping.get() {
             let input = tokio::select! {
                 biased;
@@ -118,13 +124,17 @@ impl Shard {
                 () = &mut sleep => None,
             };
             let began = Instant::now();
+            if began >= due {
+                self.core.borrow().tally.late(began - due);
+            }
             if let Some(input) = input {
                 self.take(input);
                 self.take_more(&mut inbound);
             }
             self.turn(&mut fired);
             self.core.borrow().tally.turned(began);
-            let wake = self.next_wake();
+            let wake = self.next_wake().min(BEAT);
+            due = Instant::now() + wake;
             sleep.as_mut().reset(tokio::time::Instant::now() + wake);
             if self.core.borrow().hub.has_work() {
                 self.work.notify_one();
@@ -329,6 +339,7 @@ impl Shard {
             let gone = core.connections.remove(key)?;
             core.wheel.disarm(key.index);
             let ended = core.hub.remove(key);
+            gone.link.leave();
             core.tally.holds(&core.connections, &core.hub);
             (gone, ended)
         };
@@ -468,6 +479,7 @@ impl Shard {
             secret,
             person: None,
             place: None,
+            since_us: opening.since_us,
         }
     }
 }
@@ -515,8 +527,8 @@ impl Host for Shard {
         self.core.borrow().tally.turned_away(asked, why);
     }
 
-    fn queued(self: &Rc<Self>) -> Level {
-        self.core.borrow().tally.queued.clone()
+    fn standing(self: &Rc<Self>, door: Door) -> Rc<Standing> {
+        Rc::clone(self.core.borrow().tally.standing(door, None))
     }
 
     fn pong(self: &Rc<Self>, id: ConnKey) {

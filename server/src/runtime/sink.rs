@@ -5,7 +5,7 @@ use klokke_protocol::ChannelName;
 
 use super::connections::Connections;
 use super::tally::Tally;
-use crate::hub::{self, ConnKey, Kind, Told, Wire};
+use crate::hub::{self, ConnKey, Finished, Told, Wire};
 use crate::transport::Written;
 
 /// What the hub found while writing.
@@ -38,6 +38,23 @@ impl hub::Sink for Sink<'_> {
         }
     }
 
+    #[cfg(feature = "broken")]
+    fn stranger(&self, conn: ConnKey, channel: &ChannelName) -> Option<ConnKey> {
+        let wire = self.connections.find(conn)?.session.wire();
+        let strangers = || {
+            let open = self.connections.keys().filter(|key| {
+                let found = self.connections.find(*key).map(|it| &it.session);
+                found.is_some_and(|session| {
+                    let is_here = session.channels().any(|it| it == channel);
+                    session.is_open() && session.wire() == wire && !is_here
+                })
+            });
+            open.filter(|key| *key != conn)
+        };
+        let next = strangers().find(|key| key.index > conn.index);
+        next.or_else(|| strangers().next())
+    }
+
     fn position_lost(&mut self, conn: ConnKey, channel: &ChannelName) {
         self.outcome.lost.push((conn, channel.clone()));
     }
@@ -54,7 +71,7 @@ impl hub::Sink for Sink<'_> {
         self.tally.filtered(channel, publications);
     }
 
-    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>) {
+    fn finished(&mut self, channel: &ChannelName, items: impl Iterator<Item = Finished>) {
         self.tally.finished(channel, items);
     }
 }

@@ -12,7 +12,7 @@ use crate::domain;
 use crate::hub::{self, Backlog, Lens};
 use crate::ledger::{CallError, Content, Entries, LedgerId, Publisher};
 use crate::people::{Disclosure, RECALL_MAX, SubjectId, Viewer, recall};
-use crate::session::{BacklogWish, ChannelOptions, HistoryPage};
+use crate::session::{BacklogWish, ChannelOptions, HistoryPage, Source};
 use crate::store::{ChannelEntry, EntryRange, Order};
 use crate::telemetry::catalogue;
 
@@ -89,7 +89,7 @@ pub(super) async fn backlog(
     channel: ChannelName,
     wish: BacklogWish,
     reader: Reader,
-) -> Result<Backlog, ErrorReply> {
+) -> Result<(Backlog, Source), ErrorReply> {
     let (from, order, limit) = match &wish {
         BacklogWish::None | BacklogWish::Top => (1, Order::Descending, 0),
         BacklogWish::Latest => (1, Order::Descending, 1),
@@ -111,7 +111,7 @@ pub(super) async fn backlog(
         }
         _ => true,
     };
-    Ok(Backlog {
+    let backlog = Backlog {
         epoch: read.epoch,
         top: read.top,
         publications: if usable {
@@ -119,7 +119,13 @@ pub(super) async fn backlog(
         } else {
             Vec::new()
         },
-    })
+    };
+    let source = match (limit, read.from_store) {
+        (0, _) => Source::None,
+        (_, false) => Source::Memory,
+        (_, true) => Source::Store,
+    };
+    Ok((backlog, source))
 }
 
 /// Reads a page of history.
@@ -164,6 +170,8 @@ struct Page {
     publications: Vec<Arc<hub::Publication>>,
     top: u64,
     epoch: Epoch,
+    /// Whether the store had to be read.
+    from_store: bool,
 }
 
 /// Entries as the reader may see them now: what is hidden stands among them for its offset. Those of
@@ -184,6 +192,7 @@ async fn read(
             publications: shown.collect(),
             top: kept.head.top,
             epoch: kept.epoch.clone(),
+            from_store: kept.from_store,
         });
     }
     let ledger = ledger_of(channel)?;
@@ -192,6 +201,7 @@ async fn read(
     let now_ms = services.clock.now_ms();
     let withheld = services.meters.counter(catalogue::STEP_UP_REQUIRED, &[]);
     let mut publications = Vec::new();
+    let mut from_store = false;
     // As many pages as it takes: how much is asked for is bounded by configuration.
     loop {
         let viewer = Viewer {
@@ -204,6 +214,7 @@ async fn read(
         };
         let recalled = recall(ledgers, &ledger, channel, asked, viewer).await;
         let recalled = recalled.map_err(|error| error_of(&error))?;
+        from_store |= recalled.from_store;
         let (found, last) = (recalled.entries.len(), recalled.entries.last());
         let last = last.map(|it| it.entry.offset);
         let shown = recalled.entries.into_iter().map(|it| {
@@ -220,6 +231,7 @@ async fn read(
                     publications,
                     top: recalled.head.top,
                     epoch: recalled.epoch.clone(),
+                    from_store,
                 });
             }
         }
@@ -303,6 +315,7 @@ fn publication(
         info: said.publisher.as_ref().map(|it| Arc::new(info(it))),
         time_ms: said.time_ms,
         delta: false,
+        arrived_us: 0,
     })
 }
 

@@ -8,13 +8,22 @@ use klokke_protocol::ChannelName;
 
 use super::connections::Connections;
 use crate::auth::TokenError;
-use crate::hub::{FanOut, Hub, Kind, Told, Wire};
+use crate::hub::{FanOut, Finished, Hub, Kind, Told, Wire};
+use crate::people::LoginRole;
 use crate::session::{self, Counts, Frame, NamespaceId, Namespaces};
-use crate::telemetry::{Count, Histogram, Level, Meters, Spread, Stopwatch, Table, catalogue};
-use crate::transport::{Asked, Cause, Door, Reason};
+use crate::telemetry::{
+    Count, Histogram, Level, Meters, Spread, Stopwatch, Table, catalogue, now_us,
+};
+use crate::transport::{Asked, Cause, Door, Reason, Standing};
 
 /// Kinds of things that go through channels.
 const KINDS: usize = 3;
+/// What a connection with its session, its link and its socket's task, a subscription with its part of
+/// the session and the hub, and a channel take: seen as the growth of a node's memory
+/// (docs/measurements.md), the kernel's part left out.
+const CONNECTION_BYTES: usize = 2_048;
+const SUBSCRIPTION_BYTES: usize = 256;
+const CHANNEL_BYTES: usize = 384;
 
 /// One shard's counters.
 pub(super) struct Tally {
@@ -23,15 +32,18 @@ pub(super) struct Tally {
     labels: Arc<[Box<str>]>,
     /// The time sessions and hub measure by.
     pub(super) watch: Stopwatch,
-    began: Instant,
+    /// The shard's number, as a label.
+    shard: Box<str>,
     /// By door.
     sessions: [Rc<Counts>; 3],
     clients: Level,
     users: Level,
     channels: Level,
     subscriptions: Level,
-    pub(super) queued: Level,
+    present: Level,
+    sessions_bytes: Level,
     turns: Spread,
+    lags: Spread,
     writes: Count,
     frames: Count,
     encodings: Count,
@@ -40,13 +52,24 @@ pub(super) struct Tally {
     messages: Table<(Count, Count)>,
     broadcasts: Table<Spread>,
     /// By namespace.
+    published: Table<Spread>,
+    deliveries: Table<Count>,
+    /// By namespace.
     filtered: Table<Count>,
+    /// By door and role; behind the roles, those who are opening.
+    standings: Table<Rc<Standing>>,
+    /// By door, role and whether resumed.
+    connects: Table<Count>,
+    /// By door.
+    connect_times: Table<Spread>,
 }
 
 impl Tally {
-    pub(super) fn new(meters: Meters, settings: Arc<session::Settings>) -> Self {
+    pub(super) fn new(shard: usize, meters: Meters, settings: Arc<session::Settings>) -> Self {
         meters.gauge(catalogue::SHARDS, &[]).set(1);
         let watch = Stopwatch::default();
+        let shard = shard.to_string();
+        let sessions_bytes = meters.gauge(catalogue::SHARD_MEMORY_BYTES, &[&shard, "sessions"]);
         let labels = settings.namespaces.labels();
         let of_door = |door: Door| Counts::new(&meters, door.name(), &settings.namespaces, &watch);
         Self {
@@ -55,8 +78,10 @@ impl Tally {
             users: meters.gauge(catalogue::NODE_NUM_USERS, &[]),
             channels: meters.gauge(catalogue::NODE_NUM_CHANNELS, &[]),
             subscriptions: meters.gauge(catalogue::NODE_NUM_SUBSCRIPTIONS, &[]),
-            queued: meters.gauge(catalogue::QUEUED_BYTES, &[]),
+            present: meters.gauge(catalogue::PRESENCE_ENTRIES, &[]),
+            sessions_bytes,
             turns: meters.histogram(catalogue::SHARD_TURN_SECONDS, &[]),
+            lags: meters.histogram(catalogue::SHARD_LAG_SECONDS, &[]),
             writes: meters.counter(catalogue::FANOUT_WRITES, &[]),
             frames: meters.counter(catalogue::FANOUT_FRAMES, &[]),
             encodings: meters.counter(catalogue::FANOUT_ENCODINGS, &[]),
@@ -64,30 +89,67 @@ impl Tally {
             messages: Table::new(KINDS, labels.len()),
             broadcasts: Table::new(KINDS, labels.len()),
             filtered: Table::new(1, labels.len()),
+            published: Table::new(1, labels.len()),
+            deliveries: Table::new(1, labels.len()),
+            standings: Table::new(DOORS.len(), LoginRole::ALL.len() + 1),
+            connects: Table::new(DOORS.len() * LoginRole::ALL.len(), 2),
+            connect_times: Table::new(1, DOORS.len()),
+            shard: shard.into(),
             labels,
             settings,
             watch,
-            began: Instant::now(),
             meters,
         }
     }
 
     /// Where sessions of a door are counted.
     pub(super) fn sessions(&self, door: Door) -> &Rc<Counts> {
-        &self.sessions[match door {
-            Door::WebSocket => 0,
-            Door::HttpStream => 1,
-            Door::Sse => 2,
-        }]
+        &self.sessions[place_of(door)]
+    }
+
+    /// Where the links of a door stand: by the role of who is behind, `None` while they are opening.
+    pub(super) fn standing(&self, door: Door, role: Option<LoginRole>) -> &Rc<Standing> {
+        let column = role.map_or(LoginRole::ALL.len(), |role| role as usize);
+        self.standings.at(place_of(door), column, || {
+            let role_name = role.unwrap_or(LoginRole::Anonymous).name();
+            let state = |state| {
+                let labels = [door.name(), role_name, state];
+                self.meters.gauge(catalogue::CONNECTIONS, &labels)
+            };
+            let (quick, lagging) = match role {
+                // What waits for somebody unknown says nothing about who is slow.
+                None => (state("opening"), state("opening")),
+                Some(_) => (state("open"), state("lagging")),
+            };
+            let memory = catalogue::SHARD_MEMORY_BYTES;
+            Rc::new(Standing {
+                queued: self.meters.gauge(catalogue::QUEUED_BYTES, &[]),
+                memory: self.meters.gauge(memory, &[&self.shard, "queues"]),
+                quick,
+                lagging,
+            })
+        })
+    }
+
+    /// A connect command was granted, to a connection that began then.
+    pub(super) fn connected(&self, door: Door, role: LoginRole, is_resumed: bool, since_us: u64) {
+        let row = place_of(door) * LoginRole::ALL.len() + role as usize;
+        let granted = self.connects.at(row, usize::from(is_resumed), || {
+            let kind = if is_resumed { "resumed" } else { "new" };
+            let labels = [door.name(), role.name(), kind];
+            self.meters.counter(catalogue::CONNECTS, &labels)
+        });
+        granted.add(1);
+        let took = self.connect_times.at(0, place_of(door), || {
+            let seconds = catalogue::CONNECT_SECONDS;
+            self.meters.histogram(seconds, &[door.name()])
+        });
+        took.observe_duration(since(now_us(), since_us));
     }
 
     /// Tells sessions and hub the time. Once for each thing that happens is enough.
     pub(super) fn tell_time(&self) {
-        self.watch.tell(self.now_us());
-    }
-
-    fn now_us(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.watch.tell(now_us());
     }
 
     /// How much the shard holds now.
@@ -97,6 +159,16 @@ impl Tally {
         self.users.set(level(connections.users()));
         self.channels.set(level(hub.channel_count()));
         self.subscriptions.set(level(hub.subscription_count()));
+        self.present.set(level(hub.presence_count()));
+        let bytes = connections.len() * CONNECTION_BYTES
+            + hub.subscription_count() * SUBSCRIPTION_BYTES
+            + hub.channel_count() * CHANNEL_BYTES;
+        self.sessions_bytes.set(level(bytes));
+    }
+
+    /// The loop came to what was due.
+    pub(super) fn late(&self, by: Duration) {
+        self.lags.observe_duration(by);
     }
 
     /// The loop did what there was to do.
@@ -127,6 +199,13 @@ impl Tally {
         for (frame, messages, bytes) in rows.into_iter().filter(|(_, messages, _)| *messages > 0) {
             counts.sent(frame, namespace, u64::from(messages) * times, bytes * times);
         }
+        if told.publications > 0 {
+            let deliveries = self.deliveries.at(0, namespace.place(), || {
+                let label = self.label(namespace);
+                self.meters.counter(catalogue::DELIVERIES, &[label])
+            });
+            deliveries.add(u64::from(told.publications) * times);
+        }
         self.withheld(u64::from(told.withheld) * times);
     }
 
@@ -145,16 +224,24 @@ impl Tally {
     }
 
     /// These have reached the last subscriber of their channel.
-    pub(super) fn finished(&self, channel: &ChannelName, items: impl Iterator<Item = (Kind, u64)>) {
+    pub(super) fn finished(&self, channel: &ChannelName, items: impl Iterator<Item = Finished>) {
         let namespace = self.namespaces().id_of(channel.as_str());
-        let now_us = self.now_us();
-        for (kind, came_us) in items {
+        let now_us = now_us();
+        for item in items {
+            let kind = item.kind;
             let spread = self.broadcasts.at(kind as usize, namespace.place(), || {
                 let seconds: Histogram = catalogue::NODE_BROADCAST_SECONDS;
                 let labels = [name_of(kind), self.label(namespace)];
                 self.meters.histogram(seconds, &labels)
             });
-            spread.observe_duration(Duration::from_micros(now_us.saturating_sub(came_us)));
+            spread.observe_duration(since(now_us, item.came_us));
+            if item.arrived_us > 0 {
+                let spread = self.published.at(0, namespace.place(), || {
+                    let seconds: Histogram = catalogue::PUBLISH_TO_WRITE_SECONDS;
+                    self.meters.histogram(seconds, &[self.label(namespace)])
+                });
+                spread.observe_duration(since(now_us, item.arrived_us));
+            }
         }
     }
 
@@ -237,6 +324,18 @@ impl Tally {
 }
 
 const DOORS: [Door; 3] = [Door::WebSocket, Door::HttpStream, Door::Sse];
+
+const fn place_of(door: Door) -> usize {
+    match door {
+        Door::WebSocket => 0,
+        Door::HttpStream => 1,
+        Door::Sse => 2,
+    }
+}
+
+const fn since(now_us: u64, us: u64) -> Duration {
+    Duration::from_micros(now_us.saturating_sub(us))
+}
 
 const fn door_of(wire: Wire) -> Door {
     match wire {

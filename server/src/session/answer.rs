@@ -67,6 +67,20 @@ pub struct Subscribed {
     pub unbroken_from: u64,
     /// What was read, ascending, as this subscriber may see it.
     pub publications: Vec<Publication>,
+    /// Where it was read, for the figures.
+    pub source: Source,
+}
+
+/// Where what a client missed was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Nothing was read.
+    #[default]
+    None,
+    /// The ledger's recent entries.
+    Memory,
+    /// The store.
+    Store,
 }
 
 /// Why a subscription could not be made.

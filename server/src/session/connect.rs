@@ -50,6 +50,7 @@ impl Session {
     pub(super) fn on_connect(&mut self, id: u32, request: ConnectRequest, now_ms: u64) {
         self.phase = Phase::Connecting;
         self.client_name = ClientName::of(&request.name);
+        self.is_resumed = request.subs.values().any(|sub| sub.recover);
         let connecting = Connecting {
             positions: request.subs,
             ..Connecting::default()
@@ -298,6 +299,7 @@ impl Session {
         let Some(id) = self.current.as_ref().map(|current| current.id) else {
             return;
         };
+        self.note_failure(&joining, &outcome);
         let subscribed = match outcome {
             Ok(subscribed) => subscribed,
             Err(SubscribeFailure::Insufficient | SubscribeFailure::Ended) => {

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use klokke_protocol::{Push, Reply, Request};
+use klokke_protocol::{ErrorCode, Push, Reply, Request};
 
-use super::{NamespaceId, Namespaces};
+use super::{NamespaceId, Namespaces, Source};
 use crate::telemetry::catalogue::{self, CLIENT_NAMES, FRAMES};
 use crate::telemetry::{Count, Counter, Level, Meters, OTHER, Spread, Stopwatch, Table};
 
@@ -114,6 +114,17 @@ impl ClientName {
     fn place(self) -> usize {
         usize::from(self.0).min(CLIENT_NAMES.len())
     }
+}
+
+/// How an attempt to recover a subscription ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// With all that was missed.
+    Complete,
+    /// The subscription stands without it; the client loads anew.
+    Incomplete,
+    /// No subscription came of it.
+    Failed,
 }
 
 /// How what somebody may see changed on an open connection.
@@ -234,9 +245,13 @@ impl Counts {
 
     /// ... which is an error.
     pub(super) fn refused(&self, asked: Asked, code: u32) {
+        let denied = code == ErrorCode::PERMISSION_DENIED.number();
         let code = code.to_string();
         let labels = [asked.frame.name(), &code, self.label(asked.namespace)];
         self.meters.count(catalogue::CLIENT_REPLY_ERRORS, &labels);
+        if denied && asked.frame != Frame::Rpc {
+            self.meters.count(catalogue::RIGHTS_DENIED, &["channel"]);
+        }
         self.answered(asked);
     }
 
@@ -316,6 +331,21 @@ impl Counts {
             self.label(namespace),
         ];
         self.meters.count(catalogue::CLIENT_RECOVER, &labels);
+    }
+
+    /// ... and how that ended.
+    pub(super) fn recovered(&self, outcome: Recovery, source: Source) {
+        let outcome = match outcome {
+            Recovery::Complete => "complete",
+            Recovery::Incomplete => "incomplete",
+            Recovery::Failed => "failed",
+        };
+        let source = match source {
+            Source::None => "none",
+            Source::Memory => "memory",
+            Source::Store => "store",
+        };
+        self.meters.count(catalogue::RECOVERIES, &[outcome, source]);
     }
 
     pub(super) fn entitlement(&self, change: Change) {

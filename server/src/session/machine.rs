@@ -98,6 +98,8 @@ pub struct Session {
     pub(super) client_name: ClientName,
     /// It stands among the open connections in the figures.
     pub(super) is_counted: bool,
+    /// Its connect command came with positions to recover.
+    pub(super) is_resumed: bool,
     pub(super) counts: Rc<Counts>,
     /// The command being worked on, or the last one.
     asked: Asked,
@@ -190,6 +192,7 @@ impl Session {
             wire: link.wire,
             client_name: ClientName::default(),
             is_counted: false,
+            is_resumed: false,
             counts: link.counts,
             asked: Asked::default(),
             pinged_us: 0,
@@ -320,6 +323,18 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Whether its connect command came with positions to recover.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// When the command being worked on came, by the driver's time.
+    #[must_use]
+    pub fn asked_us(&self) -> u64 {
+        self.asked.since_us
     }
 
     /// Who it is; without a subject until connected.

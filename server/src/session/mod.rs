@@ -31,7 +31,7 @@ mod subscription;
 mod tests;
 
 pub use answer::{
-    Answer, Entitlement, Event, HistoryPage, PresenceCount, ServerSubscription, SteppedUp,
+    Answer, Entitlement, Event, HistoryPage, PresenceCount, ServerSubscription, Source, SteppedUp,
     SubscribeFailure, Subscribed,
 };
 pub use counts::{Counts, Frame};

@@ -126,6 +126,7 @@ impl Session {
         if self.subscriptions.find(channel).is_none() {
             return;
         }
+        self.note_failure(&joining, &outcome);
         let subscribed = match outcome {
             Ok(subscribed) => subscribed,
             // The client comes back and gets it with the connect result: never a silent gap.

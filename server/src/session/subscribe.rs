@@ -9,13 +9,14 @@ use klokke_protocol::{
     UnsubscribeRequest,
 };
 
+use super::counts::Recovery;
 use super::keepalive::ttl_seconds;
 use super::machine::{Phase, Session, Task};
 use super::rights::{self, Asker};
 use super::subscription::{Joining, Origin, Subscription, Wish};
 use super::{
     Answer, BacklogWish, ChannelOptions, Effect, Namespace, RecoveryMode, ServerSubscription,
-    SubscribeEffect, SubscribeFailure, Subscribed, Ticket, recovery,
+    Source, SubscribeEffect, SubscribeFailure, Subscribed, Ticket, recovery,
 };
 use crate::auth::{Override, Overrides, SubscriptionToken, TokenError, TokenSubscription};
 use crate::hub::{Lens, SubOptions};
@@ -338,6 +339,7 @@ impl Session {
         now_ms: u64,
     ) {
         let is_gone = self.subscriptions.find(joining.channel.as_str()).is_none();
+        self.note_failure(&joining, &outcome);
         let subscribed = match outcome {
             // The server ended it while it was being made.
             Err(SubscribeFailure::Ended) => return self.refuse(id, ErrorCode::PERMISSION_DENIED),
@@ -393,6 +395,7 @@ impl Session {
         joining: &Joining,
         subscribed: Subscribed,
     ) -> Result<SubscribeResult, recovery::Unrecoverable> {
+        let source = subscribed.source;
         let result = recovery::result(joining, subscribed);
         if joining.wish.since.is_some() {
             let namespace = self.settings.namespaces.id_of(joining.channel.as_str());
@@ -400,8 +403,29 @@ impl Session {
             let publications = told.is_some_and(|result| !result.publications.is_empty());
             self.counts
                 .recovery(namespace, told.is_some(), publications);
+            let outcome = match &result {
+                Ok(result) if result.recovered => Recovery::Complete,
+                Ok(_) => Recovery::Incomplete,
+                Err(_) => Recovery::Failed,
+            };
+            self.counts.recovered(outcome, source);
         }
         result
+    }
+
+    /// Counts a recovery of which no subscription came.
+    pub(super) fn note_failure(
+        &self,
+        joining: &Joining,
+        outcome: &Result<Subscribed, SubscribeFailure>,
+    ) {
+        let is_failure = matches!(
+            outcome,
+            Err(SubscribeFailure::Insufficient | SubscribeFailure::Refused(_))
+        );
+        if is_failure && joining.wish.since.is_some() {
+            self.counts.recovered(Recovery::Failed, Source::None);
+        }
     }
 
     /// Takes a subscription off the list.

@@ -256,6 +256,7 @@ fn subscribed(top: u64) -> Answer {
         top,
         unbroken_from: top + 1,
         publications: Vec::new(),
+        source: Source::None,
     }))
 }
 
@@ -271,5 +272,6 @@ fn read(from: u64, top: u64) -> Answer {
         top,
         unbroken_from: from,
         publications: publications.collect(),
+        source: Source::Memory,
     }))
 }

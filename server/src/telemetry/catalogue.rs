@@ -4,12 +4,17 @@
 //! draw (docs/protocol.md, section 10); they are here where they mean the same, and their counters
 //! carry no `_total`, because those dashboards expect none. Everything else is under `klokke_`.
 
-use super::metric::{Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, Unit, Values};
+use super::metric::{Age, Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, Unit, Values};
 
 /// Upper bounds for what takes from 100 µs to 10 s, as the dashboards expect them.
 pub const LATENCY_SECONDS: &[f64] = &[
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
+];
+
+/// Upper bounds for what may have to wait for admission: from 1 ms to two minutes.
+pub const WAIT_SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
 ];
 
 /// Upper bounds for how many things were done at once.
@@ -91,6 +96,38 @@ const DOOR: LabelSpec = label(
     "door",
     Values::OneOf(&["rpc", "rest", "api", "cli", "outbox", "server"]),
 );
+
+/// Who is at the other end, by the profiles of the login: one with any staff profile is staff.
+pub const ROLES: &[&str] = &["staff", "guardian", "pupil", "other", "anonymous"];
+const ROLE: LabelSpec = label("role", Values::OneOf(ROLES));
+/// Why a right was denied: the rights errors of operations (docs/errors.md) without their prefix, and
+/// `channel` for what a client may not do with a channel.
+pub const DENIALS: &[&str] = &[
+    "not_allowed",
+    "step_up_required",
+    "communication_blocked",
+    "outside_municipality",
+    "profile_not_yours",
+    "reply_to_sender",
+    "step_up_refused",
+    "channel",
+];
+/// What is read of the store.
+pub const READS: &[&str] = &[
+    "head",
+    "commits",
+    "entries",
+    "channels",
+    "record",
+    "records",
+    "index",
+    "idempotency",
+    "ledgers",
+    "outbox",
+    "retention",
+];
+/// Shards are one a core.
+const SHARD: LabelSpec = label("shard", Values::AtMost(256));
 
 /// Declares the table: constant, kind, name, unit, labels, help.
 macro_rules! catalogue {
@@ -230,10 +267,24 @@ catalogue! {
         "Frames those write calls carried; frames per write says how much was joined.";
     FANOUT_ENCODINGS: Counter = "klokke_fanout_encodings_total", Things, [],
         "Times a publication was encoded: once a class of subscriber.";
+    DELIVERIES: Counter = "klokke_deliveries_total", Things, [NAMESPACE],
+        "Publications written to subscribers, each once a subscriber.";
+    PUBLISH_TO_WRITE_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_publish_to_write_seconds", Seconds,
+        [NAMESPACE],
+        "From the arrival of the command or call that publishes to the write to a shard's last subscriber; once a shard that has one.";
     QUEUED_BYTES: Gauge = "klokke_outgoing_queue_bytes", Bytes, [],
         "Bytes waiting in connections' outgoing queues because the kernel would not take them.";
     SLOW_CONSUMERS: Counter = "klokke_slow_consumers_total", Things, [TRANSPORT],
         "Connections closed because their queue passed its limit.";
+    CONNECTIONS: Gauge = "klokke_connections", Things,
+        [TRANSPORT, ROLE, label("state", Values::OneOf(&["opening", "open", "lagging"]))],
+        "Connections: opening until authenticated (anonymous till then), open, or lagging when bytes wait in their queue.";
+    CONNECTS: Counter = "klokke_connects_total", Things,
+        [TRANSPORT, ROLE, label("kind", Values::OneOf(&["new", "resumed"]))],
+        "Connect commands granted; resumed ones came with positions to recover.";
+    CONNECT_SECONDS: Histogram(WAIT_SECONDS) = "klokke_connect_duration_seconds", Seconds,
+        [TRANSPORT],
+        "From a socket's acceptance (or its request, where it had others before) to the connect reply.";
 
     // --- Shards ---
     SHARDS: Gauge = "klokke_shards", Things, [],
@@ -241,6 +292,11 @@ catalogue! {
     SHARD_TURN_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_shard_turn_duration_seconds", Seconds,
         [],
         "One turn of a shard's loop, from waking to waiting; a long one makes everybody on it wait.";
+    SHARD_LAG_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_shard_lag_seconds", Seconds, [],
+        "How late a shard's loop came to what was due by its clock; looked at each second at least.";
+    SHARD_MEMORY_BYTES: Gauge = "klokke_shard_memory_bytes", Bytes,
+        [SHARD, label("part", Values::OneOf(&["sessions", "recent", "rosters", "queues"]))],
+        "Memory by what it is for, reckoned from what is held: connections with their subscriptions, entries kept for recovery, who is who, and bytes that wait to be written.";
     SHARD_MAILBOX_FULL: Counter = "klokke_shard_mailbox_full_total", Things, [],
         "Requests to a shard refused because its mailbox was full.";
 
@@ -257,6 +313,15 @@ catalogue! {
     ENTITLEMENTS_CHANGED: Counter = "klokke_entitlements_changed_total", Things,
         [label("change", Values::OneOf(&["added", "removed", "narrowed", "widened"]))],
         "Changes made to open connections because somebody's relations changed.";
+    PRESENCE_ENTRIES: Gauge = "klokke_presence_entries", Things, [],
+        "Subscriptions shown in the presence of their channels.";
+    RECOVERIES: Counter = "klokke_recoveries_total", Things,
+        [label("outcome", Values::OneOf(&["complete", "incomplete", "failed"])),
+         label("source", Values::OneOf(&["memory", "store", "none"]))],
+        "Attempts to recover a subscription: with all that was missed, without (the client reloads), or refused; and where from.";
+    RIGHTS_DENIED: Counter = "klokke_rights_denied_total", Things,
+        [label("reason", Values::OneOf(DENIALS))],
+        "Commands and calls refused because of rights.";
 
     // --- Ledgers and store ---
     LEDGERS_LOADED: Gauge = "klokke_ledgers_loaded", Things, [],
@@ -269,6 +334,13 @@ catalogue! {
     LEDGER_CALL_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_ledger_call_duration_seconds", Seconds,
         [],
         "From a call's arrival at a ledger until it is durable and answered.";
+    LEDGER_COMMIT_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_ledger_commit_duration_seconds",
+        Seconds, [],
+        "From a ledger's handing a group of commits to the store until it is durable and with every shard.";
+    LEDGER_GROUP: Histogram(BATCH) = "klokke_ledger_group_size", Things, [],
+        "Commits a ledger handed to the store at once.";
+    LEDGER_CONFLICTS: Counter = "klokke_ledger_conflicts_total", Things, [],
+        "Groups of commits refused because somebody else wrote first; their calls are run again.";
     LEDGER_MAILBOX_FULL: Counter = "klokke_ledger_mailbox_full_total", Things, [],
         "Calls refused because a ledger had as many waiting as allowed.";
     LEDGER_REPLAYS: Counter = "klokke_ledger_replayed_calls_total", Things, [],
@@ -277,6 +349,8 @@ catalogue! {
         "Times a ledger read back what the store has, because a write's outcome was unclear or somebody else wrote first.";
     OUTBOX_PENDING: Gauge = "klokke_outbox_pending", Things, [],
         "Items waiting to be delivered to another ledger.";
+    OUTBOX_OLDEST_SECONDS: Age = "klokke_outbox_oldest_seconds", Seconds, [],
+        "Age of the oldest item waiting to be delivered to another ledger; 0 when none waits.";
     OUTBOX_DELIVERIES: Counter = "klokke_outbox_deliveries_total", Things,
         [label("outcome", Values::OneOf(&["delivered", "refused", "failed"]))],
         "Attempts to deliver an item to another ledger.";
@@ -285,6 +359,9 @@ catalogue! {
         "One durable write of the store, with its flush.";
     STORE_BATCH: Histogram(BATCH) = "klokke_store_commits_per_write", Things, [],
         "Commits made durable by one write of the store.";
+    STORE_READ_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_store_read_duration_seconds", Seconds,
+        [label("kind", Values::OneOf(READS))],
+        "Reads of the store, with their wait for a reading thread.";
     STORE_ERRORS: Counter = "klokke_store_errors_total", Things,
         [label("kind", Values::OneOf(&["conflict", "unknown", "unavailable", "damaged"]))],
         "Answers of the store that were not what was hoped for.";
@@ -298,6 +375,13 @@ catalogue! {
     OPERATION_REFUSALS: Counter = "klokke_operation_refusals_total", Things,
         [OPERATION, DOOR, CODE],
         "Operations refused, by error code.";
+    MESSAGES: Counter = "klokke_messages_total", Things,
+        [label("kind", Values::OneOf(&["thread", "message", "reply"]))],
+        "Messages written: those that began a thread, those sent in one, and answers.";
+    POSTS: Counter = "klokke_posts_total", Things, [],
+        "Posts written, for at once or for their hour.";
+    NOTIFICATIONS: Counter = "klokke_notifications_total", Things, [],
+        "Notifications made by operations, once a recipient.";
     HTTP_REFUSED: Counter = "klokke_http_requests_refused_total", Things,
         [label("reason", Values::OneOf(&["unauthorised", "too_large", "malformed", "media_type",
             "origin", "timeout", "unavailable"]))],

@@ -44,7 +44,7 @@ fn family(spec: &MetricSpec, mut series: Vec<(LabelValues, Reading)>) -> Option<
     family.set_help(spec.help.to_owned());
     family.set_field_type(match spec.kind {
         Kind::Counter => MetricType::COUNTER,
-        Kind::Gauge => MetricType::GAUGE,
+        Kind::Gauge | Kind::Age => MetricType::GAUGE,
         Kind::Histogram(_) => MetricType::HISTOGRAM,
     });
     let metrics = series
@@ -59,6 +59,7 @@ fn zero(kind: Kind) -> Reading {
     match kind {
         Kind::Counter => Reading::Count(0),
         Kind::Gauge => Reading::Level(0),
+        Kind::Age => Reading::Age(0.0),
         Kind::Histogram(bounds) => Reading::Spread {
             counts: vec![0; bounds.len() + 1],
             sum: 0.0,
@@ -93,6 +94,11 @@ fn metric(spec: &MetricSpec, labels: &LabelValues, reading: &Reading) -> proto::
         (Reading::Level(value), _) => {
             let mut gauge = proto::Gauge::default();
             gauge.set_value(*value as f64);
+            metric.set_gauge(gauge);
+        }
+        (Reading::Age(seconds), _) => {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(*seconds);
             metric.set_gauge(gauge);
         }
         (Reading::Spread { counts, sum }, Kind::Histogram(bounds)) => {

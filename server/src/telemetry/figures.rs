@@ -55,6 +55,7 @@ impl Telemetry {
                 Reading::Count(count) => Some(*count as f64),
                 #[allow(clippy::cast_precision_loss)]
                 Reading::Level(level) => Some(*level as f64),
+                Reading::Age(seconds) => Some(*seconds),
                 Reading::Spread { .. } => None,
             });
             let values: Vec<f64> = values.collect();

@@ -5,11 +5,12 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use hashbrown::HashMap;
 
 use super::catalogue::CATALOGUE;
-use super::metric::{Counter, Gauge, Histogram, Kind, LabelSpec, OTHER, Values};
+use super::metric::{Age, Counter, Gauge, Histogram, Kind, LabelSpec, OTHER, Values};
 
 /// Most series of one metric on one thread; further label sets are counted as all-`other`. It
 /// bounds the size of an answer to Prometheus (about 100 bytes a series).
@@ -90,6 +91,15 @@ impl Meters {
         match self.cell(gauge.0, labels) {
             Cell::Level(level) => level,
             _ => unreachable!("a Gauge constant is made from a gauge's row"),
+        }
+    }
+
+    /// The age with these label values. See [`Self::counter`].
+    #[must_use]
+    pub fn age(&self, age: Age, labels: &[&str]) -> Since {
+        match self.cell(age.0, labels) {
+            Cell::Since(since) => since,
+            _ => unreachable!("an Age constant is made from an age's row"),
         }
     }
 
@@ -204,6 +214,33 @@ impl Level {
     }
 }
 
+/// An age's handle: since when it is, in milliseconds since 1970; 0 is an age of 0.
+#[derive(Debug, Clone, Default)]
+pub struct Since(Arc<AtomicU64>);
+
+impl Since {
+    /// Sets since when it is; `None` when there is nothing that could grow old.
+    pub fn set(&self, ms: Option<u64>) {
+        self.0.store(ms.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Since when it is.
+    #[must_use]
+    pub fn value(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
+    fn seconds(&self) -> f64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        match (self.value(), now) {
+            (Some(since), Ok(now)) => now
+                .saturating_sub(std::time::Duration::from_millis(since))
+                .as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+}
+
 /// A histogram's handle.
 #[derive(Debug, Clone)]
 pub struct Spread(Arc<Buckets>);
@@ -248,6 +285,7 @@ impl Spread {
 enum Cell {
     Count(Count),
     Level(Level),
+    Since(Since),
     Spread(Spread),
 }
 
@@ -256,6 +294,7 @@ impl Cell {
         match kind {
             Kind::Counter => Self::Count(Count::default()),
             Kind::Gauge => Self::Level(Level::default()),
+            Kind::Age => Self::Since(Since::default()),
             Kind::Histogram(bounds) => Self::Spread(Spread::new(bounds)),
         }
     }
@@ -264,6 +303,7 @@ impl Cell {
         match self {
             Self::Count(count) => Reading::Count(count.value()),
             Self::Level(level) => Reading::Level(level.value()),
+            Self::Since(since) => Reading::Age(since.seconds()),
             Self::Spread(spread) => Reading::Spread {
                 counts: spread
                     .0
@@ -282,6 +322,7 @@ impl Cell {
 pub(super) enum Reading {
     Count(u64),
     Level(i64),
+    Age(f64),
     Spread { counts: Vec<u64>, sum: f64 },
 }
 
@@ -290,6 +331,7 @@ impl Reading {
         match (self, other) {
             (Self::Count(mine), Self::Count(theirs)) => *mine += theirs,
             (Self::Level(mine), Self::Level(theirs)) => *mine += theirs,
+            (Self::Age(mine), Self::Age(theirs)) => *mine = mine.max(*theirs),
             (
                 Self::Spread { counts, sum },
                 Self::Spread {

@@ -25,6 +25,9 @@ pub enum Kind {
     Counter,
     /// Goes up and down; summed over threads.
     Gauge,
+    /// A gauge of how long ago something was, reckoned when it is read; of several threads the
+    /// oldest counts.
+    Age,
     /// Observations counted in buckets with these upper bounds (ascending).
     Histogram(&'static [f64]),
 }
@@ -66,6 +69,10 @@ pub struct Counter(pub(super) usize);
 /// Names a gauge of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Gauge(pub(super) usize);
+
+/// Names an age of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Age(pub(super) usize);
 
 /// Names a histogram of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

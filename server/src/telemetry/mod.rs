@@ -2,7 +2,7 @@
 //!
 //! - [`catalogue`]: the table of every metric there is: name, kind, help, labels and the values
 //!   these may take. Nothing else can be counted; dashboards and docs are made from it.
-//! - [`Meters`]: where one thread counts. Its handles ([`Count`], [`Level`], [`Spread`]) are found
+//! - [`Meters`]: where one thread counts. Its handles ([`Count`], [`Level`], [`Since`], [`Spread`]) are found
 //!   once and then cost one atomic addition that no other core contends for.
 //! - [`Table`]: handles found by small numbers, for what is counted at every message.
 //! - [`Telemetry`]: all meters of the process; sums them when somebody looks.
@@ -33,6 +33,8 @@ mod tests;
 
 pub use exposition::CONTENT_TYPE;
 pub use figures::ProcessFigures;
-pub use meters::{Count, Level, Meters, SERIES_MAX, Spread, Telemetry};
-pub use metric::{Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, OTHER, Unit, Values};
-pub use table::{Stopwatch, Table};
+pub use meters::{Count, Level, Meters, SERIES_MAX, Since, Spread, Telemetry};
+pub use metric::{
+    Age, Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, OTHER, Unit, Values,
+};
+pub use table::{Stopwatch, Table, now_us};

@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 /// Series of one metric on one thread, each found in the [`Meters`](super::Meters) when it is first
 /// used. A series nobody used is not there, so an exposition holds no rows of zeros.
@@ -30,6 +32,15 @@ impl<H> Table<H> {
         debug_assert!(column < self.columns, "column {column} of {}", self.columns);
         self.cells[row * self.columns + column].get_or_init(find)
     }
+}
+
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Microseconds on one scale for all threads of the process, never 0: what is measured from one
+/// thread to another is measured by this.
+#[must_use]
+pub fn now_us() -> u64 {
+    u64::try_from(BEGAN.elapsed().as_micros()).map_or(u64::MAX, |us| us.saturating_add(1))
 }
 
 /// Microseconds since some moment, as the driver of a thread last told them. Machines read no clock;

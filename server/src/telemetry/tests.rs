@@ -19,6 +19,7 @@ fn one_of_each(meters: &Meters) {
         match spec.kind {
             Kind::Counter => meters.counter(Counter(position), &labels).add(1),
             Kind::Gauge => meters.gauge(Gauge(position), &labels).add(1),
+            Kind::Age => meters.age(Age(position), &labels).set(Some(1)),
             Kind::Histogram(_) => meters
                 .histogram(Histogram(position), &labels)
                 .observe(0.002),
@@ -93,7 +94,7 @@ fn every_metric_is_exposed_with_its_help() {
     for spec in CATALOGUE {
         let kind = match spec.kind {
             Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            Kind::Gauge | Kind::Age => "gauge",
             Kind::Histogram(_) => "histogram",
         };
         assert!(text.contains(&format!("# HELP {} {}\n", spec.name, spec.help)));
@@ -179,4 +180,34 @@ fn series_of_a_metric_are_bounded() {
         series.len()
     );
     assert_eq!(series.iter().sum::<u64>(), 1800, "nothing goes uncounted");
+}
+
+#[test]
+fn an_age_grows_by_itself_and_the_oldest_counts() {
+    let telemetry = Telemetry::new();
+    let (one, two) = (telemetry.meters(), telemetry.meters());
+    let age_of = |telemetry: &Telemetry| {
+        let text = telemetry.exposition();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("klokke_outbox_oldest_seconds "));
+        line.and_then(|value| value.parse::<f64>().ok())
+            .expect("always there")
+    };
+    assert!(
+        age_of(&telemetry).abs() < f64::EPSILON,
+        "nothing is old yet"
+    );
+    let now_ms = std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_millis();
+    let now_ms = u64::try_from(now_ms).expect("before the sun goes out");
+    let since = one.age(catalogue::OUTBOX_OLDEST_SECONDS, &[]);
+    since.set(Some(now_ms - 60_000));
+    two.age(catalogue::OUTBOX_OLDEST_SECONDS, &[])
+        .set(Some(now_ms - 3_000));
+    assert!((60.0..120.0).contains(&age_of(&telemetry)));
+    since.set(None);
+    assert!((3.0..60.0).contains(&age_of(&telemetry)));
 }

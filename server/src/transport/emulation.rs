@@ -56,12 +56,13 @@ pub(super) async fn open<H: Host>(
         peer: connection.client(&headers),
         native_ping: false,
         headers,
+        since_us: connection.since_us(),
     };
-    let (max, queued) = (
+    let (max, standing) = (
         connection.settings.queue_max_bytes,
-        connection.host.queued(),
+        connection.host.standing(door),
     );
-    let link = Rc::new(Link::to_body(max, queued));
+    let link = Rc::new(Link::to_body(max, standing));
     if door == Door::Sse {
         // An empty line first, so that proxies pass the head on before anything happens.
         let _ = link.write(&Bytes::from_static(b"\r\n"));

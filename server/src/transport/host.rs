@@ -10,9 +10,8 @@ use http::{HeaderMap, Request, Response};
 use klokke_protocol::Codec;
 
 use super::admission::Refused;
-use super::{Link, RequestBody};
+use super::{Link, RequestBody, Standing};
 use crate::hub::ConnKey;
-use crate::telemetry::Level;
 
 /// By which door a connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +49,9 @@ pub struct Opening {
     pub native_ping: bool,
     /// The request's header fields.
     pub headers: HeaderMap,
+    /// When it began: its socket's acceptance, or its request where the socket had others before; by
+    /// [`telemetry::now_us`](crate::telemetry::now_us).
+    pub since_us: u64,
 }
 
 /// What somebody asked for who was turned away.
@@ -123,8 +125,8 @@ pub trait Host: 'static {
     /// Somebody was refused before anything came of it; for the figures.
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason);
 
-    /// Where bytes waiting in links of this shard are summed up; for the figures.
-    fn queued(self: &Rc<Self>) -> Level;
+    /// Where the links of a door stand in the figures as long as nobody knows whose they are.
+    fn standing(self: &Rc<Self>, door: Door) -> Rc<Standing>;
 
     /// A native pong came in.
     fn pong(self: &Rc<Self>, id: ConnKey);

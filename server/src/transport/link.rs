@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, Bytes};
@@ -59,13 +60,34 @@ enum Outlet {
     Body,
 }
 
+/// A place in the figures, shared by all links that stand alike.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// Bytes that wait.
+    pub queued: Level,
+    /// The same, as memory of the shard.
+    pub memory: Level,
+    /// Links with nothing waiting.
+    pub quick: Level,
+    /// Links with something waiting.
+    pub lagging: Level,
+}
+
+impl Standing {
+    fn links(&self, waits: bool) -> &Level {
+        if waits { &self.lagging } else { &self.quick }
+    }
+}
+
 /// The write half of one connection.
 pub struct Link {
     outlet: Outlet,
     queue: RefCell<VecDeque<Bytes>>,
     queued_bytes: Cell<usize>,
-    /// The same, over all links of the shard.
-    queued_in_all: Level,
+    /// Its place in the figures.
+    standing: RefCell<Rc<Standing>>,
+    /// Whether it is counted there as a connection; its bytes always are.
+    is_counted: Cell<bool>,
     queue_max_bytes: usize,
     front_is_torn: Cell<bool>,
     state: Cell<State>,
@@ -73,20 +95,26 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn to_socket(socket: Socket, queue_max_bytes: usize, queued_in_all: Level) -> Self {
-        Self::new(Outlet::Socket(socket), queue_max_bytes, queued_in_all)
+    pub(super) fn to_socket(
+        socket: Socket,
+        queue_max_bytes: usize,
+        standing: Rc<Standing>,
+    ) -> Self {
+        Self::new(Outlet::Socket(socket), queue_max_bytes, standing)
     }
 
-    pub(super) fn to_body(queue_max_bytes: usize, queued_in_all: Level) -> Self {
-        Self::new(Outlet::Body, queue_max_bytes, queued_in_all)
+    pub(super) fn to_body(queue_max_bytes: usize, standing: Rc<Standing>) -> Self {
+        Self::new(Outlet::Body, queue_max_bytes, standing)
     }
 
-    fn new(outlet: Outlet, queue_max_bytes: usize, queued_in_all: Level) -> Self {
+    fn new(outlet: Outlet, queue_max_bytes: usize, standing: Rc<Standing>) -> Self {
+        standing.quick.add(1);
         Self {
             outlet,
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
-            queued_in_all,
+            standing: RefCell::new(standing),
+            is_counted: Cell::new(true),
             queue_max_bytes,
             front_is_torn: Cell::new(false),
             state: Cell::new(State::Open),
@@ -118,6 +146,28 @@ impl Link {
             self.state.set(State::Finishing);
         }
         self.wake();
+    }
+
+    /// Stands elsewhere in the figures from now on.
+    pub fn stand(&self, standing: &Rc<Standing>) {
+        let bytes = signed(self.queued_bytes.get());
+        let former = self.standing.replace(Rc::clone(standing));
+        former.queued.add(-bytes);
+        standing.queued.add(bytes);
+        former.memory.add(-bytes);
+        standing.memory.add(bytes);
+        if self.is_counted.get() {
+            former.links(bytes > 0).add(-1);
+            standing.links(bytes > 0).add(1);
+        }
+    }
+
+    /// Is no connection any more: what it still has to say is counted, itself no longer.
+    pub fn leave(&self) {
+        if self.is_counted.replace(false) {
+            let waits = self.queued_bytes.get() > 0;
+            self.standing.borrow().links(waits).add(-1);
+        }
     }
 
     /// Bytes that wait.
@@ -268,8 +318,18 @@ impl Link {
 
     fn note_queued(&self, bytes: usize) {
         let before = self.queued_bytes.replace(bytes);
-        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.queued_in_all.add(signed(bytes) - signed(before));
+        if bytes == before {
+            return;
+        }
+        let standing = self.standing.borrow();
+        let more = signed(bytes) - signed(before);
+        standing.queued.add(more);
+        standing.memory.add(more);
+        let (waited, waits) = (before > 0, bytes > 0);
+        if waited != waits && self.is_counted.get() {
+            standing.links(waited).add(-1);
+            standing.links(waits).add(1);
+        }
     }
 
     fn wake(&self) {
@@ -282,5 +342,10 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.note_queued(0);
+        self.leave();
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

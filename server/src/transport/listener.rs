@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use super::admission::{Admission, Refused};
 use super::serve::Incoming;
 use super::tls::Certificate;
+use crate::telemetry::now_us;
 
 /// Connections the kernel may hold ready for us. A reconnecting city comes faster than one thread
 /// accepts; the kernel cuts this to its own `somaxconn`.
@@ -148,6 +149,7 @@ impl Door {
             peer,
             permit,
             tls: self.certificate.as_ref().map(|it| it.config()),
+            since_us: now_us(),
         };
         if let Err(incoming) = self.intake.take(incoming)
             && let Ok(stream) = TcpStream::from_std(incoming.stream)

@@ -26,7 +26,7 @@ mod websocket;
 
 pub use body::{ReplyBody, RequestBody, RequestBodyError};
 pub use host::{Asked, Cause, Door, Host, LocalFuture, Opening, Reason, Uplink};
-pub use link::{Last, Link, Written};
+pub use link::{Last, Link, Standing, Written};
 pub use origin::{Origins, PatternError};
 pub use serve::{Incoming, Settings, serve};
 pub use websocket::{Kind, close_frame, frame};

@@ -36,6 +36,7 @@ use super::link::Link;
 use super::origin::Origins;
 use super::socket::{Socket, TlsSocket};
 use super::websocket::WebSocket;
+use crate::telemetry::now_us;
 
 /// Header fields of one request. Browsers send about 20, proxies add some.
 const HEADERS_MAX: usize = 100;
@@ -89,6 +90,8 @@ pub struct Incoming {
     pub permit: Permit,
     /// Its certificate, when its port speaks TLS.
     pub tls: Option<Arc<ServerConfig>>,
+    /// When it was accepted, by [`now_us`].
+    pub since_us: u64,
 }
 
 /// What all requests of one connection share.
@@ -103,6 +106,8 @@ pub(super) struct Connection<H: Host> {
     upgrade: RefCell<Option<Opening>>,
     /// Whether any request came yet.
     spoken: Cell<bool>,
+    /// When the request being answered began: the first with the socket's acceptance.
+    since_us: Cell<u64>,
 }
 
 impl<H: Host> Connection<H> {
@@ -110,6 +115,11 @@ impl<H: Host> Connection<H> {
     pub(super) fn refuse(&self, asked: Asked, refusal: Refusal) -> Response<ReplyBody<H>> {
         self.host.turned_away(asked, refusal.reason());
         refuse(refusal)
+    }
+
+    /// When the request being answered began.
+    pub(super) fn since_us(&self) -> u64 {
+        self.since_us.get()
     }
 
     fn turn_away(&self, why: Reason) {
@@ -157,6 +167,7 @@ pub async fn serve<H: Host>(
         peer,
         permit,
         tls,
+        since_us,
     } = incoming;
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;
@@ -169,6 +180,7 @@ pub async fn serve<H: Host>(
         charge: RefCell::new(None),
         upgrade: RefCell::new(None),
         spoken: Cell::new(false),
+        since_us: Cell::new(since_us),
     });
     match tls {
         None => {
@@ -270,8 +282,8 @@ fn become_websocket<H: Host>(
         permit.put_on(charge);
     }
     let settings = &connection.settings;
-    let queued = connection.host.queued();
-    let link = Link::to_socket(socket, settings.queue_max_bytes, queued);
+    let standing = connection.host.standing(Door::WebSocket);
+    let link = Link::to_socket(socket, settings.queue_max_bytes, standing);
     let link = Rc::new(link);
     let Some(id) = connection.host.open(&opening, &link) else {
         return;
@@ -285,7 +297,9 @@ async fn answer<H: Host>(
     request: Request<RawBody>,
     connection: &Rc<Connection<H>>,
 ) -> Response<ReplyBody<H>> {
-    connection.spoken.set(true);
+    if connection.spoken.replace(true) {
+        connection.since_us.set(now_us());
+    }
     if request.uri().path() == "/connection/websocket" {
         return upgrade(request, connection);
     }
@@ -339,6 +353,7 @@ fn upgrade<H: Host>(
         peer: connection.client(&parts.headers),
         native_ping: agreement.native_ping,
         headers: parts.headers,
+        since_us: connection.since_us(),
     };
     let mut response = Response::new(ReplyBody::Whole(None));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

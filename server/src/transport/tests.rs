@@ -24,7 +24,6 @@ use super::listener::{Intake, Listener};
 use super::tls::{Certificate, CertificateFiles};
 use super::*;
 use crate::hub::ConnKey;
-use crate::telemetry::Level;
 
 /// Echoes frames, and remembers what happened.
 #[derive(Default)]
@@ -34,7 +33,7 @@ struct Echo {
     closed: RefCell<Vec<(u32, Cause)>>,
     refused: RefCell<Vec<Refused>>,
     turned_away: RefCell<Vec<(Asked, Reason)>>,
-    queued: Level,
+    standing: Rc<Standing>,
     changed: Notify,
     full: Cell<bool>,
     silent: Cell<bool>,
@@ -118,8 +117,8 @@ impl Host for Echo {
         self.changed.notify_waiters();
     }
 
-    fn queued(self: &Rc<Self>) -> Level {
-        self.queued.clone()
+    fn standing(self: &Rc<Self>, _: Door) -> Rc<Standing> {
+        Rc::clone(&self.standing)
     }
 
     fn closed(self: &Rc<Self>, id: ConnKey, cause: Cause) {
@@ -368,13 +367,14 @@ fn what_comes_behind_the_request_is_heard() {
 fn between_messages_no_reader_is_kept() {
     on_shard(async {
         let echo = Rc::new(Echo::default());
-        let link = Rc::new(Link::to_body(1 << 20, Level::default()));
+        let link = Rc::new(Link::to_body(1 << 20, Rc::default()));
         let opening = Opening {
             door: Door::WebSocket,
             codec: klokke_protocol::Codec::Json,
             peer: [127, 0, 0, 1].into(),
             native_ping: false,
             headers: http::HeaderMap::new(),
+            since_us: 0,
         };
         let id = echo.open(&opening, &link).unwrap();
         let permit = Admission::new(Limits::default())
@@ -485,6 +485,43 @@ fn a_slow_reader_is_noticed_and_others_are_not_held_up() {
         links[0].finish(close_frame(3008, "slow"), Last::InsteadOfQueue);
         // What was on its way arrives whole, then the close.
         closes_with(&mut slow, 3008).await;
+    });
+}
+
+#[test]
+fn a_link_stands_where_its_bytes_and_its_owner_put_it() {
+    on_shard(async {
+        let (opening, open) = (Rc::new(Standing::default()), Rc::new(Standing::default()));
+        let at = |standing: &Standing| {
+            let Standing {
+                queued,
+                memory,
+                quick,
+                lagging,
+            } = standing;
+            assert_eq!(queued.value(), memory.value());
+            (queued.value(), quick.value(), lagging.value())
+        };
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let link = Link::to_body(1 << 20, Rc::clone(&opening));
+        assert_eq!(at(&opening), (0, 1, 0));
+        assert_eq!(link.write(&Bytes::from_static(b"abc")), Written::Queued);
+        assert_eq!(at(&opening), (3, 0, 1));
+        link.stand(&open);
+        assert_eq!((at(&opening), at(&open)), ((0, 0, 0), (3, 0, 1)));
+        assert!(link.poll_take(&cx).is_ready());
+        assert_eq!(at(&open), (0, 1, 0));
+        assert_eq!(link.write(&Bytes::from_static(b"de")), Written::Queued);
+        link.leave();
+        assert_eq!(at(&open), (2, 0, 0), "its goodbye still waits");
+        link.stand(&opening);
+        assert_eq!((at(&opening), at(&open)), ((2, 0, 0), (0, 0, 0)));
+        drop(link);
+        assert_eq!(at(&opening), (0, 0, 0));
+        let other = Link::to_body(1 << 20, Rc::clone(&open));
+        assert_eq!(other.write(&Bytes::from_static(b"f")), Written::Queued);
+        drop(other);
+        assert_eq!(at(&open), (0, 0, 0));
     });
 }
 

@@ -31,10 +31,13 @@ pub(crate) struct Notification {
     pub(crate) expires_ms: Option<u64>,
 }
 
+/// What the keys of all notifications begin with.
+pub(crate) const NOTES: &str = "note/";
+
 pub(crate) fn note_prefix(profile: &ProfileId) -> String {
-    format!("note/{}/", profile.number())
+    format!("{NOTES}{}/", profile.number())
 }
 
 pub(crate) fn note_key(profile: &ProfileId, tag: &str) -> RecordKey {
-    format!("note/{}/{tag}", profile.number()).into()
+    format!("{NOTES}{}/{tag}", profile.number()).into()
 }

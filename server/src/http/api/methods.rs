@@ -427,6 +427,7 @@ async fn rpc(edge: &Edge, params: &[u8]) -> Result<Box<RawValue>, Failure> {
             .into(),
         idempotency: rpc.idempotency_key.filter(|key| !key.is_empty()),
         caller,
+        arrived_us: 0,
     };
     let answer = edge.domain.call(request).await.map_err(|failure| {
         if failure.code == domain::error::UNKNOWN_OPERATION.code {

@@ -23,6 +23,8 @@ pub struct Outgoing {
     pub delta: bool,
     /// Against publishing it twice, where the channel has a history.
     pub idempotency_key: Option<String>,
+    /// When the call arrived, by [`telemetry::now_us`](crate::telemetry::now_us).
+    pub arrived_us: u64,
 }
 
 /// Which part of a history.

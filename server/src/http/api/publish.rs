@@ -14,6 +14,7 @@ use super::Outgoing;
 use super::methods::{channel_of, decoded, encoded};
 use super::reply::Failure;
 use crate::http::Edge;
+use crate::telemetry::now_us;
 
 /// Most channels of one broadcast: every class of a large municipality.
 const BROADCAST_CHANNELS_MAX: usize = 10_000;
@@ -35,6 +36,8 @@ struct Message {
     delta: bool,
     version: u64,
     version_epoch: String,
+    #[serde(skip)]
+    arrived_us: u64,
 }
 
 /// Where it came to stand; empty where the channel has no history.
@@ -80,8 +83,12 @@ pub(super) async fn publish(edge: &Edge, params: &[u8]) -> Result<Box<RawValue>,
         #[serde(default)]
         channel: String,
     }
+    let arrived_us = now_us();
     let Target { channel } = decoded(params)?;
-    let message: Message = decoded(params)?;
+    let message = Message {
+        arrived_us,
+        ..decoded(params)?
+    };
     let data = data_of(&message)?;
     let published = to_one(edge, &channel, &message, data).await?;
     encoded(&published)
@@ -104,12 +111,16 @@ pub(super) async fn broadcast(edge: &Edge, params: &[u8]) -> Result<Box<RawValue
     struct Responses {
         responses: Vec<Response>,
     }
+    let arrived_us = now_us();
     let Targets { channels } = decoded(params)?;
     if channels.is_empty() || channels.len() > BROADCAST_CHANNELS_MAX {
         let why = format!("channels must name 1 to {BROADCAST_CHANNELS_MAX}");
         return Err(Failure::bad_request(&why));
     }
-    let message: Message = decoded(params)?;
+    let message = Message {
+        arrived_us,
+        ..decoded(params)?
+    };
     let data = data_of(&message)?;
     let mut responses = Vec::with_capacity(channels.len());
     for some in channels.chunks(BROADCAST_AT_ONCE) {
@@ -150,6 +161,7 @@ async fn to_one(
         skip_history: message.skip_history,
         delta: message.delta,
         idempotency_key: (!key.is_empty()).then(|| key.clone()),
+        arrived_us: message.arrived_us,
     };
     let data = outgoing.data.clone();
     let publish = || edge.realtime.publish(&channel, outgoing);

@@ -16,7 +16,7 @@ use crate::domain::{self, Answer, Caller};
 use crate::http::Edge;
 use crate::http::problem::{BODY_TOO_LARGE, Problem, TOKEN_REFUSED};
 use crate::people::{Assurance, AssuranceLevel, Scope};
-use crate::telemetry::catalogue;
+use crate::telemetry::{catalogue, now_us};
 
 /// Serves one request.
 pub(super) async fn serve(edge: &Edge, door: &Door, mut request: Request) -> Response {
@@ -59,6 +59,7 @@ async fn read(
     path: &RawPathParams,
     body: Body,
 ) -> Result<domain::Request, Problem> {
+    let arrived_us = now_us();
     let mut caller = caller(edge, headers).await?;
     headers::check_accept(headers)?;
     let mut idempotency = None;
@@ -80,6 +81,7 @@ async fn read(
             .into(),
         idempotency,
         caller,
+        arrived_us,
     })
 }
 

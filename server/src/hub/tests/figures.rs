@@ -24,7 +24,11 @@ fn every_delivery_is_reported_with_its_kind_and_bytes() {
             .expect("subscribed");
     }
     watch.tell(10);
-    hub.publish(&Arc::new(publication("news:a", 0, 1)), 0);
+    let called = Publication {
+        arrived_us: 7,
+        ..publication("news:a", 0, 1)
+    };
+    hub.publish(&Arc::new(called), 0);
     watch.tell(25);
     hub.announce(
         &Arc::new(Announcement {
@@ -58,8 +62,40 @@ fn every_delivery_is_reported_with_its_kind_and_bytes() {
     }
     let expected = [("EventStream", 1), ("WebSocketJson", 2)];
     assert!(by_wire.iter().map(|(wire, n)| (&**wire, *n)).eq(expected));
-    let finished = [(c.clone(), Kind::Publication, 10), (c, Kind::Join, 25)];
+    let finished = [(Kind::Publication, 10, 7), (Kind::Join, 25, 0)];
+    let finished = finished.map(|(kind, came_us, arrived_us)| {
+        let finished = Finished {
+            kind,
+            came_us,
+            arrived_us,
+        };
+        (c.clone(), finished)
+    });
     assert_eq!(sink.finished, finished);
+}
+
+#[test]
+fn those_in_presence_are_counted_as_long_as_they_stay() {
+    let mut hub = Hub::new();
+    let shown = |wire| SubOptions {
+        presence: true,
+        info: Some(client_info("x", "anna")),
+        ..SubOptions::live(wire)
+    };
+    let (a, b) = (channel("news:a"), channel("news:b"));
+    for (index, name) in [(1, &a), (1, &b), (2, &a)] {
+        let options = shown(Wire::WebSocketJson);
+        hub.subscribe(conn(index), name, options, 0)
+            .expect("subscribed");
+    }
+    let plain = SubOptions::live(Wire::WebSocketJson);
+    hub.subscribe(conn(3), &a, plain, 0).expect("subscribed");
+    assert_eq!((hub.presence_count(), hub.subscription_count()), (3, 4));
+    hub.unsubscribe(conn(2), &a);
+    assert_eq!(hub.presence_count(), 2);
+    hub.remove(conn(1));
+    hub.remove(conn(3));
+    assert_eq!((hub.presence_count(), hub.subscription_count()), (0, 0));
 }
 
 #[test]

@@ -255,7 +255,7 @@ impl Sink for Model {
         panic!("nobody here has a filter");
     }
 
-    fn finished(&mut self, _: &ChannelName, _: impl Iterator<Item = (Kind, u64)>) {}
+    fn finished(&mut self, _: &ChannelName, _: impl Iterator<Item = Finished>) {}
 }
 
 impl Model {

@@ -67,7 +67,7 @@ impl Sink for Net<'_> {
 
     fn filtered(&mut self, _: &ChannelName, _: u64) {}
 
-    fn finished(&mut self, _: &ChannelName, _: impl Iterator<Item = (Kind, u64)>) {}
+    fn finished(&mut self, _: &ChannelName, _: impl Iterator<Item = Finished>) {}
 }
 
 impl Client {

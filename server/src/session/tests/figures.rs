@@ -213,6 +213,58 @@ fn recoveries_and_ends_by_the_server_are_counted() {
 }
 
 #[test]
+fn recoveries_are_counted_by_outcome_and_source() {
+    let mut counted = Counted::new(settings());
+    counted.bench.send(r#"{"id":1,"connect":{}}"#);
+    let mut id = 1;
+    let mut recover = |channel: &str, flag: u32, answer: Answer| {
+        id += 1;
+        let command = format!(
+            r#"{{"id":{id},"subscribe":{{"channel":"{channel}","recover":true,"epoch":"e","flag":{flag}}}}}"#
+        );
+        counted.bench.send(&command).answer(answer);
+    };
+    let gone = |source| {
+        Answer::Subscribed(Ok(Subscribed {
+            epoch: Epoch::from("other"),
+            source,
+            ..Subscribed::default()
+        }))
+    };
+    recover("stream:a", 0, read(1, 3));
+    recover("stream:b", 0, gone(Source::Store));
+    recover("stream:c", 2, gone(Source::Memory));
+    let refused = ErrorReply::from(ErrorCode::INTERNAL);
+    let refused = Answer::Subscribed(Err(SubscribeFailure::Refused(refused)));
+    recover("stream:d", 0, refused);
+    let series = |outcome: &str, source: &str| {
+        format!("klokke_recoveries_total{{outcome=\"{outcome}\",source=\"{source}\"}}")
+    };
+    counted.check(&[
+        (&series("complete", "memory"), 1.0),
+        (&series("incomplete", "store"), 1.0),
+        (&series("failed", "memory"), 1.0),
+        (&series("failed", "none"), 1.0),
+    ]);
+}
+
+#[test]
+fn what_a_client_may_not_do_with_a_channel_is_a_denial() {
+    let mut settings = settings();
+    settings.domain = true;
+    let mut counted = Counted::new(settings);
+    counted.bench.send(r#"{"id":1,"connect":{}}"#);
+    for (id, command) in [
+        (2, r#""subscribe":{"channel":"unit:G1"}"#),
+        (3, r#""history":{"channel":"unit:G1"}"#),
+        (4, r#""subscribe":{"channel":"nowhere:a"}"#),
+    ] {
+        counted.bench.send(&format!(r#"{{"id":{id},{command}}}"#));
+    }
+    counted.check(&[("klokke_rights_denied_total{reason=\"channel\"}", 2.0)]);
+}
+
+#[test]
 fn changed_entitlements_are_counted_by_what_they_mean() {
     let mut settings = settings();
     settings.domain = true;

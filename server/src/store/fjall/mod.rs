@@ -36,6 +36,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
@@ -44,7 +45,7 @@ use self::files::Files;
 pub use self::open::{OpenError, Options};
 use self::pool::ReaderPool;
 use self::reader::{CommitCache, Reader};
-use self::status::Status;
+use self::status::{Read, Status};
 use self::trim::Portion;
 use self::writer::{Request, Writer};
 use super::{
@@ -127,8 +128,10 @@ impl FjallStore {
 
     async fn read<T: Send + 'static>(
         &self,
+        kind: Read,
         read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let began = Instant::now();
         let reads = self
             .reads
             .lock()
@@ -140,6 +143,7 @@ impl FjallStore {
             .pool
             .run(move || read(&Reader::new(&files, &cache)))
             .await;
+        self.status.has_read(kind, began.elapsed());
         if let Err(StoreError::Damaged(damaged)) = &result {
             self.status.note(damaged);
         }
@@ -193,7 +197,7 @@ impl Store for FjallStore {
         self.status.counted(self.status.usable(ledger))?;
         let id = ledger.clone();
         Ok(self
-            .read(move |reader| reader.head(&id))
+            .read(Read::Head, move |reader| reader.head(&id))
             .await?
             .map(|(head, _)| head))
     }
@@ -211,13 +215,17 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<SealedCommit>, StoreError> {
         let id = ledger.clone();
-        self.read(move |reader| reader.commits_since(&id, after, limit))
-            .await
+        self.read(Read::Commits, move |reader| {
+            reader.commits_since(&id, after, limit)
+        })
+        .await
     }
 
     async fn anchor(&self, ledger: &LedgerId) -> Result<Anchor, StoreError> {
         let id = ledger.clone();
-        let head = self.read(move |reader| reader.head(&id)).await?;
+        let head = self
+            .read(Read::Head, move |reader| reader.head(&id))
+            .await?;
         Ok(head.map_or(Anchor::NONE, |(_, anchor)| anchor))
     }
 
@@ -228,8 +236,10 @@ impl Store for FjallStore {
         range: EntryRange,
     ) -> Result<Vec<ChannelEntry>, StoreError> {
         let (id, name) = (ledger.clone(), channel.clone());
-        self.read(move |reader| reader.entries(&id, &name, range))
-            .await
+        self.read(Read::Entries, move |reader| {
+            reader.entries(&id, &name, range)
+        })
+        .await
     }
 
     async fn entry_rows(
@@ -240,8 +250,10 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<EntryRow>, StoreError> {
         let (id, name) = (ledger.clone(), channel.clone());
-        self.read(move |reader| reader.entry_rows(&id, &name, after, limit))
-            .await
+        self.read(Read::Retention, move |reader| {
+            reader.entry_rows(&id, &name, after, limit)
+        })
+        .await
     }
 
     async fn channel_heads(
@@ -256,7 +268,7 @@ impl Store for FjallStore {
                 .map(|name| reader.channel_head(&id, name))
                 .collect()
         };
-        self.read(heads).await
+        self.read(Read::Channels, heads).await
     }
 
     async fn channels(
@@ -266,13 +278,16 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<ChannelName>, StoreError> {
         let (id, after) = (ledger.clone(), after.cloned());
-        self.read(move |reader| reader.channels(&id, after.as_ref(), limit))
-            .await
+        self.read(Read::Channels, move |reader| {
+            reader.channels(&id, after.as_ref(), limit)
+        })
+        .await
     }
 
     async fn get(&self, ledger: &LedgerId, key: &RecordKey) -> Result<Option<Record>, StoreError> {
         let (id, key) = (ledger.clone(), key.clone());
-        self.read(move |reader| reader.record(&id, &key)).await
+        self.read(Read::Record, move |reader| reader.record(&id, &key))
+            .await
     }
 
     async fn scan(
@@ -283,8 +298,10 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<(RecordKey, Record)>, StoreError> {
         let (id, prefix, after) = (ledger.clone(), prefix.to_owned(), after.cloned());
-        self.read(move |reader| reader.scan(&id, &prefix, after.as_ref(), limit))
-            .await
+        self.read(Read::Records, move |reader| {
+            reader.scan(&id, &prefix, after.as_ref(), limit)
+        })
+        .await
     }
 
     async fn lookup(
@@ -294,8 +311,10 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<(LedgerId, RecordKey)>, StoreError> {
         let (index, after) = (index.clone(), after.cloned());
-        self.read(move |reader| reader.lookup(&index, after.as_ref(), limit))
-            .await
+        self.read(Read::Index, move |reader| {
+            reader.lookup(&index, after.as_ref(), limit)
+        })
+        .await
     }
 
     async fn idempotent(
@@ -305,8 +324,10 @@ impl Store for FjallStore {
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {
         let (id, subject, key) = (ledger.clone(), subject.to_owned(), key.to_owned());
-        self.read(move |reader| reader.idempotent(&id, &subject, &key))
-            .await
+        self.read(Read::Idempotency, move |reader| {
+            reader.idempotent(&id, &subject, &key)
+        })
+        .await
     }
 
     async fn ledgers(
@@ -315,8 +336,10 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<(LedgerId, Head)>, StoreError> {
         let after = after.cloned();
-        self.read(move |reader| reader.ledgers(after.as_ref(), limit))
-            .await
+        self.read(Read::Ledgers, move |reader| {
+            reader.ledgers(after.as_ref(), limit)
+        })
+        .await
     }
 
     async fn outbox_pending(
@@ -327,7 +350,7 @@ impl Store for FjallStore {
     ) -> Result<Vec<OutboxKey>, StoreError> {
         let (source, after) = (source.cloned(), after.cloned());
         let read = move |r: &Reader<'_>| r.outbox(source.as_ref(), after.as_ref(), limit, false);
-        self.read(read).await
+        self.read(Read::Outbox, read).await
     }
 
     async fn outbox_refused(
@@ -336,8 +359,10 @@ impl Store for FjallStore {
         limit: usize,
     ) -> Result<Vec<OutboxKey>, StoreError> {
         let after = after.cloned();
-        self.read(move |reader| reader.outbox(None, after.as_ref(), limit, true))
-            .await
+        self.read(Read::Outbox, move |reader| {
+            reader.outbox(None, after.as_ref(), limit, true)
+        })
+        .await
     }
 
     async fn outbox_done(&self, item: &OutboxKey, end: OutboxEnd) -> Result<(), StoreError> {
@@ -355,7 +380,7 @@ impl Store for FjallStore {
         loop {
             let wanted = trim.clone();
             let portion = self
-                .read(move |reader| Portion::of(reader, &wanted))
+                .read(Read::Retention, move |reader| Portion::of(reader, &wanted))
                 .await?;
             let more = portion.more;
             if !portion.is_empty() {

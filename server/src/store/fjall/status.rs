@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
 use crate::ledger::LedgerId;
 use crate::store::{CommitError, Damaged, StoreError};
-use crate::telemetry::{Count, Meters, catalogue};
+use crate::telemetry::{Count, Meters, Spread, catalogue};
 
 /// Findings kept for `damage()`. More than this many say nothing new.
 const FINDINGS_MAX: usize = 256;
@@ -19,6 +20,24 @@ pub(super) struct Status {
     groups: AtomicU64,
     meters: Meters,
     damage: Count,
+    /// By what is read.
+    reads: Box<[Spread]>,
+}
+
+/// What is read, in the order of [`catalogue::READS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    Head,
+    Commits,
+    Entries,
+    Channels,
+    Record,
+    Records,
+    Index,
+    Idempotency,
+    Ledgers,
+    Outbox,
+    Retention,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +58,16 @@ impl Status {
             groups: AtomicU64::new(0),
             meters: meters.clone(),
             damage: meters.counter(catalogue::STORE_DAMAGE, &[]),
+            reads: catalogue::READS
+                .iter()
+                .map(|kind| meters.histogram(catalogue::STORE_READ_SECONDS, &[kind]))
+                .collect(),
         }
+    }
+
+    /// Counts a read, with its wait for a thread.
+    pub(super) fn has_read(&self, kind: Read, took: Duration) {
+        self.reads[kind as usize].observe_duration(took);
     }
 
     /// Counts an answer that is an error, and passes it on.
@@ -150,5 +178,32 @@ const fn kind_of(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Damaged(_) => "damaged",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn reads_are_counted_under_their_names() {
+        let telemetry = Telemetry::new();
+        let status = Status::new(&telemetry.meters());
+        assert_eq!(catalogue::READS.len(), Read::Retention as usize + 1);
+        for kind in [Read::Head, Read::Idempotency, Read::Retention] {
+            status.has_read(kind, Duration::from_micros(300));
+        }
+        let text = telemetry.exposition();
+        for (kind, times) in [
+            ("head", 1),
+            ("idempotency", 1),
+            ("retention", 1),
+            ("record", 0),
+        ] {
+            let series =
+                format!("klokke_store_read_duration_seconds_count{{kind=\"{kind}\"}} {times}\n");
+            assert!(text.contains(&series), "{series}");
+        }
     }
 }
