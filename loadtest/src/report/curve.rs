@@ -390,10 +390,11 @@ fn machine(pen: &Pen<'_>) -> Vec<Chart> {
         values: per_connection(pen.outcome),
         earlier: pen.earlier.map(per_connection).unwrap_or_default(),
     };
+    // Where nothing was due, nothing was late.
     let late = pen.line(
         (text::LATE_LINE, "b", Shape::Line),
-        Fold::Worst,
-        |point, _| Some(point.agents_late_p99_ms),
+        Fold::WorstOfMeasured,
+        |point, _| Some(point.agents_late_p99_ms).filter(|late| *late > 0.0),
     );
     vec![
         Chart {

@@ -71,7 +71,7 @@ texts! {
     PEOPLE_VALUE "run.people.value"
         "{part} af {all} logins deltog; {share} af landet" "{part} of {all} logins took part; {share} of the country";
     MACHINE "run.machine" "Maskine" "Machine";
-    MACHINE_VALUE "run.machine.value" "{cores} kerner, {memory}, {agents} agenter" "{cores} cores, {memory}, {agents} agents";
+    MACHINE_VALUE "run.machine.value" "{cores} kerner, {memory}, {agents} agent(er)" "{cores} cores, {memory}, {agents} agent(s)";
     SHARED "run.machine.shared" "delt med serveren" "shared with the server";
     OWN "run.machine.own" "serveren havde sin egen" "the server had its own";
     SEED "run.seed" "Frø og protokol" "Seed and protocol";
