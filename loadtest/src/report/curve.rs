@@ -127,16 +127,12 @@ fn gaps(outcome: &Outcome, grid: Grid) -> Vec<(f64, f64)> {
 /// what was told in the second before.
 fn bridged(outcome: &Outcome) -> Outcome {
     let mut bridged = outcome.clone();
-    for (three, point) in outcome
-        .curve
-        .windows(3)
-        .zip(bridged.curve.iter_mut().skip(1))
-    {
-        if let [before, now, after] = three
-            && now.server.is_none()
-            && after.server.is_some()
-            && before.server.is_some()
-        {
+    let told = |at: usize| outcome.curve.get(at).map(|point| point.server.is_some());
+    for at in 1..outcome.curve.len() {
+        // The last second may end before its answer came.
+        if told(at) == Some(false) && told(at - 1) == Some(true) && told(at + 1) != Some(false) {
+            let before = &outcome.curve[at - 1];
+            let point = &mut bridged.curve[at];
             point.server = before.server;
             point.machine_busy = point.machine_busy.or(before.machine_busy);
         }
@@ -394,10 +390,11 @@ fn machine(pen: &Pen<'_>) -> Vec<Chart> {
         values: per_connection(pen.outcome),
         earlier: pen.earlier.map(per_connection).unwrap_or_default(),
     };
+    // Where nothing was due, nothing was late.
     let late = pen.line(
         (text::LATE_LINE, "b", Shape::Line),
-        Fold::Worst,
-        |point, _| Some(point.agents_late_p99_ms),
+        Fold::WorstOfMeasured,
+        |point, _| Some(point.agents_late_p99_ms).filter(|late| *late > 0.0),
     );
     vec![
         Chart {
@@ -519,13 +516,15 @@ mod tests {
 
     #[test]
     fn a_lone_second_without_an_answer_is_no_gap_and_two_are() {
-        let bridged = bridged(&asked(&[true, false, true, false, false, true, false]));
+        let bridged = bridged(&asked(&[
+            false, true, false, true, false, false, true, false,
+        ]));
         let told: Vec<bool> = bridged
             .curve
             .iter()
             .map(|point| point.server.is_some())
             .collect();
-        assert_eq!(told, [true, true, true, false, false, true, false]);
+        assert_eq!(told, [false, true, true, true, false, false, true, true]);
     }
 
     #[test]

@@ -90,7 +90,10 @@ fn threshold(judged: &Judged, earlier: Option<&Outcome>) -> Vec<Cell> {
         )
     };
     let mut cells = vec![
-        Cell::of(class, format!("{sign} {}", both(word))),
+        Cell::of(
+            class,
+            format!("{sign} <span class=\"wide\">{}</span>", both(word)),
+        ),
         named(&judged.figure, &figure),
         Cell::number(show(judged.measured)),
         Cell::number(signed_bound(judged, figure.unit)),

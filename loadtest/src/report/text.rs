@@ -71,7 +71,7 @@ texts! {
     PEOPLE_VALUE "run.people.value"
         "{part} af {all} logins deltog; {share} af landet" "{part} of {all} logins took part; {share} of the country";
     MACHINE "run.machine" "Maskine" "Machine";
-    MACHINE_VALUE "run.machine.value" "{cores} kerner, {memory}, {agents} agenter" "{cores} cores, {memory}, {agents} agents";
+    MACHINE_VALUE "run.machine.value" "{cores} kerner, {memory}, {agents} agent(er)" "{cores} cores, {memory}, {agents} agent(s)";
     SHARED "run.machine.shared" "delt med serveren" "shared with the server";
     OWN "run.machine.own" "serveren havde sin egen" "the server had its own";
     SEED "run.seed" "Frø og protokol" "Seed and protocol";
@@ -253,8 +253,8 @@ texts! {
         "En kvittering er serverens svar til afsenderen, efter at det sendte er gemt. Kom intet svar, sendes igen under samme nøgle, og tiden løber fra første gang."
         "An acknowledgement is the server's reply to the sender, after what was sent is durable. Without a reply it is sent again under the same key, and the time runs from the first.";
     HOW_CONNECT "how.connect"
-        "Forbindelse regnes fra den skulle ske, til serveren gav den: ventetid, afvisninger og nye forsøg er med."
-        "Connecting is counted from when it was due until the server granted it: waiting, refusals and retries included.";
+        "Forbindelse regnes fra den skulle ske, til serveren gav den: ventetid, afvisninger og nye forsøg er med. Efter et tab regnes fra tabet, så appens egen pause på et halvt sekund og mere er med."
+        "Connecting is counted from when it was due until the server granted it: waiting, refusals and retries included. After a loss it is counted from the loss, so the app's own pause of half a second and more is in it.";
     HOW_SERVER "how.server"
         "Serverens CPU, hukommelse og forbindelser er dens egne tal fra /metrics, hentet hvert sekund."
         "The server's CPU, memory and connections are its own figures from /metrics, fetched every second.";

@@ -1,6 +1,7 @@
 //! The whole page, made from results as runs give them.
 
 pub(crate) mod fixture;
+mod guide;
 mod well_formed;
 
 use super::html;
