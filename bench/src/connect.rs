@@ -1,4 +1,5 @@
-//! What an authenticated connect costs in CPU, and what an idle connection holds in memory, plain and TLS.
+//! What an authenticated connect costs in CPU, what an idle connection holds in memory, plain and TLS, and how long a scrape
+//! of the metrics takes with all of them open.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -10,8 +11,9 @@ use tokio_rustls::TlsConnector;
 use crate::{
     Scale, process,
     report::Report,
+    scrape,
     servers::{Programs, Running, Server},
-    wire::{self, Stretch},
+    wire::{self, Stretch, Wire},
     with_server,
 };
 
@@ -29,17 +31,30 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
         let count = scale.connects;
         let measured = with_server(programs, server, "connect", async |running| {
             let _warm = wire::open_many(running, WARM_UP, None).await?;
-            look(running, wire::open_many(running, count, None)).await
+            let connecting = wire::open_many(running, count, None);
+            let (seen, open) = look(running, connecting).await?;
+            // NATS answers no Prometheus.
+            let scrape = match running.wire {
+                Wire::Centrifugal => Some(scrape::median(running.address).await?),
+                _ => None,
+            };
+            drop(open);
+            Ok((seen, scrape))
         });
-        if let Some(seen) = measured.await? {
+        if let Some((seen, scrape)) = measured.await? {
             add(report, ("connect", "idle_connection"), server, count, &seen);
+            if let Some(took) = scrape {
+                let name = format!("scrape_{count}");
+                report.add(&name, "ms", server.name(), took.as_secs_f64() * 1e3);
+            }
         }
     }
     for server in [Server::KlokkeTls, Server::CentrifugeTls] {
         let count = scale.connects_tls;
         let measured = with_server(programs, server, "TLS connect", async |running| {
             let _warm = open_many_tls(running, WARM_UP).await?;
-            look(running, open_many_tls(running, count)).await
+            let (seen, _open) = look(running, open_many_tls(running, count)).await?;
+            Ok(seen)
         });
         if let Some(seen) = measured.await? {
             let names = ("connect_tls", "idle_connection_tls");
@@ -55,17 +70,20 @@ struct Seen {
     bytes: u64,
 }
 
-async fn look<T>(server: &Running, connecting: impl Future<Output = Result<T>>) -> Result<Seen> {
+async fn look<T>(
+    server: &Running,
+    connecting: impl Future<Output = Result<T>>,
+) -> Result<(Seen, T)> {
     let before = process::resident_bytes(server.pid)?;
     let stretch = Stretch::begin(server)?;
     let open = connecting.await?;
     let (_, cpu) = stretch.end()?;
     let after = settled_bytes(server).await?;
-    drop(open);
-    Ok(Seen {
+    let seen = Seen {
         cpu,
         bytes: after.saturating_sub(before),
-    })
+    };
+    Ok((seen, open))
 }
 
 #[allow(clippy::cast_precision_loss)] // Counts and bytes far below 2^52.

@@ -13,6 +13,7 @@ mod latency;
 mod limit;
 mod process;
 mod report;
+mod scrape;
 mod servers;
 mod wire;
 
@@ -106,7 +107,7 @@ async fn run(arguments: &RunArguments) -> Result<()> {
     };
     let mut report = Report::default();
 
-    if wanted("connect") || wanted("idle") {
+    if wanted("connect") || wanted("idle") || wanted("scrape") {
         connect::measure(&programs, &scale, &mut report).await?;
     }
     for &subscribers in &scale.subscribers {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/centrifugal/centrifuge"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 func main() {
@@ -55,6 +56,7 @@ func main() {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", handler)
+	mux.Handle("/metrics", promhttp.Handler())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	fmt.Printf("listening on %s\n", listener.Addr())

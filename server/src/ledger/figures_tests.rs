@@ -195,7 +195,7 @@ fn calls_refused_because_too_many_wait_are_counted() {
 
 #[cfg(feature = "broken")]
 #[test]
-fn left_out_quietly_no_gap_shows_it() {
+fn broken_quietly_no_gap_shows_it() {
     run_local(async {
         crate::broken::choose(crate::broken::Way::DropQuietly);
         let bench = Bench::<()>::on(Arc::new(MemoryStore::new()));

@@ -211,7 +211,7 @@ mod tests {
     use crate::people::day;
 
     #[test]
-    fn some_are_counted_among_those_who_see_what_is_somebody_elses() {
+    fn broken_some_are_counted_among_those_who_see_what_is_not_theirs() {
         let ledger = LedgerId::parse("G1").expect("valid");
         let mut roster = Roster::new(&ledger);
         for number in 1..=20 {

@@ -21,9 +21,9 @@ const KINDS: usize = 3;
 /// What a connection with its session, its link and its socket's task, a subscription with its part of
 /// the session and the hub, and a channel take: seen as the growth of a node's memory
 /// (docs/measurements.md), the kernel's part left out.
-const CONNECTION_BYTES: usize = 2_048;
+const CONNECTION_BYTES: usize = 2_304;
 const SUBSCRIPTION_BYTES: usize = 256;
-const CHANNEL_BYTES: usize = 384;
+const CHANNEL_BYTES: usize = 656;
 
 /// One shard's counters.
 pub(super) struct Tally {

@@ -67,6 +67,11 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
             },
         ),
         Step::new(
+            "broken",
+            "a server that is broken on purpose breaks the way it says",
+            broken,
+        ),
+        Step::new(
             "doc",
             "the documentation builds, its examples and links hold",
             |workshop| {
@@ -107,6 +112,21 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
         ),
     ]);
     Ok(steps)
+}
+
+/// The feature that only the checker's test builds with: no other build sees whether it holds.
+fn broken(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let feature = ["--package", "klokke", "--features", "broken"];
+    let lints = ["clippy", "--quiet", "--all-targets"];
+    let strict = ["--", "-D", "warnings"];
+    cargo(workshop, &[&lints[..], &feature, &strict].concat()).must()?;
+    let tests = ["test", "--lib", "broken"];
+    let said = cargo(workshop, &[&tests[..1], &feature, &tests[1..]].concat()).run()?;
+    let counts = Counts::of_cargo(&said.lines).with_exit(said.ok);
+    Ok(Outcome::Counted {
+        counts,
+        foreign: false,
+    })
 }
 
 fn cargo(workshop: &Workshop<'_>, arguments: &[&str]) -> Program {
