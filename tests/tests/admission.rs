@@ -54,10 +54,17 @@ fn people() -> String {
         profile(guardian(nth), &format!("f{nth}"), "guardian");
     }
     for nth in 0..CHILDREN {
-        let (adult, child) = (format!("G1.p{}", guardian(nth)), format!("G1.p{}", child(nth)));
-        lines.push(json!({"type": "membership", "group": "G1.g1", "profile": child, "kind": "member"}));
-        lines.push(json!({"type": "relation", "adult": adult, "child": child, "kind": "guardian",
-            "custody": true}));
+        let (adult, child) = (
+            format!("G1.p{}", guardian(nth)),
+            format!("G1.p{}", child(nth)),
+        );
+        lines.push(
+            json!({"type": "membership", "group": "G1.g1", "profile": child, "kind": "member"}),
+        );
+        lines.push(
+            json!({"type": "relation", "adult": adult, "child": child, "kind": "guardian",
+            "custody": true}),
+        );
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
@@ -110,7 +117,10 @@ fn come(address: SocketAddr, users: &[usize]) -> Result<(Vec<Client>, Vec<usize>
             continue;
         }
         let error = &reply["error"];
-        ensure!(error["code"] == 111 && error["temporary"] == true, "{reply}");
+        ensure!(
+            error["code"] == 111 && error["temporary"] == true,
+            "{reply}"
+        );
         refused.push(nth);
     }
     Ok((let_in, refused))
@@ -146,7 +156,10 @@ fn staff_round(address: SocketAddr) -> Result<Vec<Duration>> {
         let (mut client, id) = begin(address, &user)?;
         let reply = client.reply(id)?;
         took.push(began.elapsed());
-        ensure!(reply["connect"].is_object(), "{user} did not get in: {reply}");
+        ensure!(
+            reply["connect"].is_object(),
+            "{user} did not get in: {reply}"
+        );
         check_in(&mut client, nth)?;
     }
     took.sort_unstable();
@@ -210,9 +223,20 @@ fn staff_get_in_and_are_heard_while_guardians_flood() -> Result<()> {
         // Whoever was dropped has no answer.
         client.must("subscribe", &json!({"channel": "open:still_here"}))?;
     }
-    let refused = http::metric(address, "klokke_admission_refused_total", &["class=\"guardian\""])?;
-    ensure!(refused >= refusals as f64, "{refused} counted of {refusals}");
-    let staff = http::metric(address, "klokke_admission_refused_total", &["class=\"staff\""])?;
+    let refused = http::metric(
+        address,
+        "klokke_admission_refused_total",
+        &["class=\"guardian\""],
+    )?;
+    ensure!(
+        refused >= refusals as f64,
+        "{refused} counted of {refusals}"
+    );
+    let staff = http::metric(
+        address,
+        "klokke_admission_refused_total",
+        &["class=\"staff\""],
+    )?;
     ensure!(staff == 0.0, "{staff} of staff were refused");
     for class in ["staff", "guardian"] {
         let label = format!("class=\"{class}\"");
@@ -252,7 +276,9 @@ fn storm(address: SocketAddr, stop: &AtomicBool) -> Result<()> {
 /// Waits for the next notice of how service is.
 fn status(client: &mut Client, patience: Duration) -> Result<Value> {
     let mut message = client
-        .take(patience, |it| it["push"]["message"]["data"]["type"] == "status")?
+        .take(patience, |it| {
+            it["push"]["message"]["data"]["type"] == "status"
+        })?
         .context("no notice came")?;
     Ok(message["push"]["message"]["data"].take())
 }
@@ -268,7 +294,9 @@ fn work_is_put_off_and_everybody_is_told() -> Result<()> {
 
     let stop = AtomicBool::new(false);
     thread::scope(|scope| -> Result<()> {
-        let storms: Vec<_> = (0..24).map(|_| scope.spawn(|| storm(address, &stop))).collect();
+        let storms: Vec<_> = (0..24)
+            .map(|_| scope.spawn(|| storm(address, &stop)))
+            .collect();
         let told = (|| {
             let reduced = status(&mut guardian, 4 * PATIENCE)?;
             ensure!(reduced["key"] == "status.reduced", "{reduced}");
@@ -277,7 +305,13 @@ fn work_is_put_off_and_everybody_is_told() -> Result<()> {
             ensure!(code == 1104, "a list was refused with {code}");
             let bearer = format!("Bearer {}", token::of("f0"));
             let headers = [("Authorization", bearer.as_str())];
-            let answer = http::request(address, "GET", "/v1/profiles/G1.p5000/threads", &headers, "")?;
+            let answer = http::request(
+                address,
+                "GET",
+                "/v1/profiles/G1.p5000/threads",
+                &headers,
+                "",
+            )?;
             ensure!(answer.status == 503, "answered {}", answer.status);
             ensure!(answer.head.contains("\r\nretry-after: "), "{}", answer.head);
             ensure!(answer.json()?["key"] == "error.put_off", "{}", answer.body);
@@ -287,7 +321,11 @@ fn work_is_put_off_and_everybody_is_told() -> Result<()> {
             ensure!(status(&mut late, PATIENCE)?["key"] == "status.reduced");
             let health = http::request(address, "GET", "/health", &[], "")?;
             ensure!(health.status == 200 && health.json()?["status"] == "degraded");
-            ensure!(health.body.contains("\"part\":\"admission\""), "{}", health.body);
+            ensure!(
+                health.body.contains("\"part\":\"admission\""),
+                "{}",
+                health.body
+            );
             ensure!(http::metric(address, "klokke_admission_level", &[])? >= 1.0);
             Ok(())
         })();
@@ -308,7 +346,13 @@ fn work_is_put_off_and_everybody_is_told() -> Result<()> {
     }
     guardian.must("rpc", &list)?;
     ensure!(http::metric(address, "klokke_admission_level", &[])? == 0.0);
-    ensure!(http::metric(address, "klokke_admission_refused_total", &["reason=\"level\""])? > 0.0);
+    ensure!(
+        http::metric(
+            address,
+            "klokke_admission_refused_total",
+            &["reason=\"level\""]
+        )? > 0.0
+    );
     let health = http::request(address, "GET", "/health", &[], "")?;
     ensure!(health.json()?["status"] == "ok", "{}", health.body);
     Ok(())

@@ -299,7 +299,7 @@ proptest! {
             }
             morning.pass();
         }
-        prop_assert!(morning.refused.get(&Class::Staff).is_none());
+        prop_assert!(!morning.refused.contains_key(&Class::Staff));
         let longest = morning.waits.iter().filter(|it| it.0 == Class::Staff).map(|it| it.1).max();
         prop_assert!(longest.unwrap() <= takes_ms, "{longest:?}");
     }

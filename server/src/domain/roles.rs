@@ -62,8 +62,11 @@ impl Roles {
     }
 
     fn part(&self, hash: u64) -> std::sync::MutexGuard<'_, Halves> {
-        let part = &self.parts[hash as usize % PARTS];
-        part.lock().unwrap_or_else(PoisonError::into_inner)
+        // The top bits: the table inside looks at the others.
+        let part = usize::try_from(hash >> 60).unwrap_or(0) % PARTS;
+        self.parts[part]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -133,7 +133,7 @@ impl Shard {
         match arrival {
             Arrival::Admitted => self.answer(key, ticket, Answer::Admitted(Ok(()))),
             Arrival::Refused(_) => self.turn_away_for_now(key, ticket),
-            Arrival::Waits => self.wake(),
+            Arrival::Waits => self.work.notify_one(),
         }
     }
 
@@ -175,7 +175,7 @@ impl Shard {
                 }
             }
         }
-        self.wake();
+        self.work.notify_one();
     }
 
     /// Notes that a connect is under way; `false` when whoever waited has gone meanwhile.
@@ -221,7 +221,7 @@ impl Shard {
             }
             is_open
         };
-        self.wake();
+        self.work.notify_one();
         if is_open && let Some(notice) = self.present_notice() {
             self.happen(key, Event::Message(notice));
         }
@@ -233,7 +233,7 @@ impl Shard {
             let is_busy = self.core.borrow().keeper.gate.is_busy();
             let due = Instant::now() + if is_busy { PULSE_BUSY } else { PULSE_IDLE };
             tokio::time::sleep_until(due).await;
-            if self.is_stopping() {
+            if self.stopping.get() {
                 return;
             }
             let late = due.elapsed();
@@ -242,7 +242,7 @@ impl Shard {
             self.core.borrow_mut().keeper.gate.feel(lag_ms, now_ms);
             self.services.load.note(self.index, lag_ms);
             if is_busy {
-                self.wake();
+                self.work.notify_one();
             }
             if self.index == 0 {
                 self.steer();

@@ -29,6 +29,7 @@ mod streams;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod uplink;
 mod users;
 mod wheel;
 

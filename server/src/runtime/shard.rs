@@ -75,9 +75,9 @@ pub(super) struct Shard {
     pub(super) steering: RefCell<Steering>,
     /// How often everybody here was told how service is.
     pub(super) notices: Cell<u32>,
-    work: Notify,
+    pub(super) work: Notify,
     draining: Cell<bool>,
-    stopping: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
     /// Ends kept-alive HTTP connections.
     drain: watch::Sender<bool>,
 }
@@ -320,15 +320,6 @@ impl Shard {
         }
     }
 
-    /// Has the loop take a turn.
-    pub(super) fn wake(&self) {
-        self.work.notify_one();
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.get()
-    }
-
     fn rearm(&self, key: ConnKey) {
         let core = &mut *self.core.borrow_mut();
         let Some(connection) = core.connections.find(key) else {
@@ -426,13 +417,6 @@ impl Shard {
             let answer = question.await;
             then(&shard, answer);
         });
-    }
-
-    fn receive_emulated(self: &Rc<Self>, secret: &str, frame: Bytes) {
-        let key = self.core.borrow().connections.by_secret(secret);
-        if let Some(key) = key {
-            Host::receive(self, key, frame);
-        }
     }
 
     /// Closes everything, evenly over the time given and in no particular order.
@@ -606,30 +590,5 @@ impl Host for Shard {
             let Ok(response) = edge.oneshot(request).await;
             response
         })
-    }
-}
-
-impl Shard {
-    /// Where an emulated connection's commands go: its secret begins with its shard.
-    fn route(self: &Rc<Self>, session: &str, node: &str, frame: Bytes) -> Uplink {
-        if !node.is_empty() && *node != *self.services.session.node {
-            return Uplink::UnknownNode;
-        }
-        let owner = session
-            .get(..4)
-            .and_then(|hex| usize::from_str_radix(hex, 16).ok());
-        match owner {
-            Some(owner) if owner == self.index => self.receive_emulated(session, frame),
-            Some(owner) if owner < self.shards.count() => {
-                let secret = session.into();
-                let input = ShardInput::Uplink { secret, frame };
-                if self.shards.give(owner, input).is_err() {
-                    return Uplink::Busy;
-                }
-            }
-            // No such session: the sender must not learn that.
-            _ => {}
-        }
-        Uplink::Accepted
     }
 }

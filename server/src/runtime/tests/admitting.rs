@@ -144,7 +144,7 @@ async fn who_leaves_the_queue_takes_no_slot() {
     server.node.stop().await;
 }
 
-fn rpc(method: &str, data: Value) -> Value {
+fn rpc(method: &str, data: &Value) -> Value {
     json!({"method": method, "data": data})
 }
 
@@ -183,7 +183,7 @@ async fn work_is_put_off_in_its_order_and_everybody_is_told() {
         server.load.set_level(Level::of(number));
         for (method, data, staff_from, others_from) in &rows {
             for (client, from) in [(&mut staff, staff_from), (&mut guardian, others_from)] {
-                let reply = client.ask("rpc", rpc(method, data.clone())).await;
+                let reply = client.ask("rpc", rpc(method, data)).await;
                 let is_put_off = reply["error"]["code"] == 1104;
                 assert_eq!(is_put_off, number >= *from, "{method} at {number}: {reply}");
                 if is_put_off {
@@ -194,7 +194,7 @@ async fn work_is_put_off_in_its_order_and_everybody_is_told() {
         }
     }
     server.load.set_level(Level::of(2));
-    let screen = guardian.ask("rpc", rpc("session.start", json!({}))).await;
+    let screen = guardian.ask("rpc", rpc("session.start", &json!({}))).await;
     let service = &screen["rpc"]["data"]["service"];
     assert_eq!(service["key"], "status.reduced", "{screen}");
     assert_eq!(service["put_off"], json!(["posts", "lists"]));
@@ -205,7 +205,7 @@ async fn work_is_put_off_in_its_order_and_everybody_is_told() {
             break;
         }
     }
-    let screen = guardian.ask("rpc", rpc("session.start", json!({}))).await;
+    let screen = guardian.ask("rpc", rpc("session.start", &json!({}))).await;
     assert!(screen["rpc"]["data"]["service"].is_null(), "{screen}");
     let put_off = r#"klokke_admission_refused_total{class="lists",reason="level"}"#;
     assert_eq!(counted(&server, put_off), 8);
