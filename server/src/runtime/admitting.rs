@@ -196,7 +196,6 @@ impl Shard {
 
     /// Gives back the slot of a connect that is through or was given up.
     pub(super) fn settle(self: &Rc<Self>, key: ConnKey) {
-        let now_ms = self.now_ms();
         let is_open = {
             let core = &mut *self.core.borrow_mut();
             let Some(connection) = core.connections.find_mut(key) else {
@@ -206,6 +205,7 @@ impl Shard {
             let Some(under_way) = connection.under_way.take_if(is_done) else {
                 return;
             };
+            let now_ms = self.now_ms();
             let is_open = connection.session.is_open();
             let took_ms = is_open.then(|| now_ms.saturating_sub(under_way.since_ms));
             core.keeper.gate.leave(under_way.class, took_ms);

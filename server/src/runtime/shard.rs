@@ -37,8 +37,8 @@ use crate::telemetry::catalogue;
 use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
 use crate::transport::{
-    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Resumed, Standing,
-    Uplink, close_frame, serve,
+    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Resumed,
+    Standing, Uplink, close_frame, serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
