@@ -126,9 +126,8 @@ fn admission(config: &Config, rules: &mut Rules) {
         (1..=CONNECTS_AT_ONCE_MAX).contains(&it.connects_at_once_max),
         || format!("`admission.connects_at_once_max` must be from 1 to {CONNECTS_AT_ONCE_MAX}"),
     );
-    let waits = it.wait_max.as_ms() >= 100 && it.wait_max < config.client.stale_close_delay;
-    rules.must(waits, || {
-        "`admission.wait_max` must be at least \"100ms\", and shorter than `client.stale_close_delay`".to_owned()
+    rules.must(it.wait_max < config.client.stale_close_delay, || {
+        "`admission.wait_max` must be shorter than `client.stale_close_delay`".to_owned()
     });
     rules.must(!it.lag_target.is_zero(), || {
         "`admission.lag_target` must not be 0: every shard is late now and then".to_owned()

@@ -76,7 +76,8 @@ section! {
         other_share_percent: u8 = 15,
         /// Most connects under way at once on a shard. How many really, the node finds out by how late it is.
         connects_at_once_max: u32 = 512,
-        /// Longest wait of a connect before the client is told to come again. SDKs give up a connect after five seconds.
+        /// Longest wait of a connect before the client is told to come again; 0: nobody waits. SDKs give up a connect after
+        /// five seconds.
         wait_max: Period = Period::from_secs(3),
         /// How late a shard may be before it takes fewer connects at once.
         lag_target: Period = Period::from_millis(20),

@@ -126,7 +126,7 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
         ),
         (
             "[admission]\nwait_max = \"10s\"\n",
-            "`admission.wait_max` must be at least \"100ms\", and shorter than `client.stale_close_delay`",
+            "`admission.wait_max` must be shorter than `client.stale_close_delay`",
         ),
         (
             "[admission]\nlag_target = \"0s\"\n",

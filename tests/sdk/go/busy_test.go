@@ -23,7 +23,8 @@ func TestWhoIsToldThatOthersComeFirstComesAgain(t *testing.T) {
 	folder, err := os.MkdirTemp("", "klokke-")
 	must(t, err)
 	defer os.RemoveAll(folder)
-	narrow, stop, err := start(folder, "admission.connects_at_once_max=1", "admission.wait_max=100ms")
+	// Nobody waits: who cannot go at once is to come again.
+	narrow, stop, err := start(folder, "node.shards=1", "admission.connects_at_once_max=1", "admission.wait_max=0s")
 	must(t, err)
 	defer stop()
 

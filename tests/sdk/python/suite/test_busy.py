@@ -9,7 +9,7 @@ from centrifuge import Client, ClientEventHandler
 from support import token
 from support.server import Server
 
-CLIENTS = 120
+CLIENTS = 100
 # Channels that each connect takes along, so that one takes a while.
 CHANNELS = [f"kept:busy-{n}" for n in range(100)]
 
@@ -28,7 +28,9 @@ class Heard(ClientEventHandler):
 
 @pytest.fixture
 def narrow():
-    server = Server(admission__connects_at_once_max=1, admission__wait_max="100ms").start()
+    # Nobody waits: who cannot go at once is to come again.
+    settings = {"node__shards": 1, "admission__connects_at_once_max": 1, "admission__wait_max": "0s"}
+    server = Server(**settings).start()
     yield server
     server.remove()
 
@@ -38,7 +40,7 @@ async def test_who_is_told_that_others_come_first_comes_again_and_is_in_in_the_e
     url = f"ws://{narrow.address}/connection/websocket"
     clients = [
         Client(url, events=heard, token=token.of(f"u{n}", channels=CHANNELS), min_reconnect_delay=0.05,
-               max_reconnect_delay=1, proxy=None)
+               max_reconnect_delay=2, proxy=None)
         for n in range(CLIENTS)
     ]
     await asyncio.gather(*(client.connect() for client in clients))
