@@ -3,8 +3,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
-use rustls::{ClientConfig, RootCertStore, pki_types::pem::PemObject};
+use anyhow::{Context, Result, ensure};
+use rustls::{
+    ClientConfig, HandshakeKind, RootCertStore, client::Resumption, pki_types::pem::PemObject,
+};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -23,6 +25,8 @@ const WARM_UP: usize = 50;
 const SETTLE_LOOK: Duration = Duration::from_millis(100);
 const SETTLE_LOOKS: usize = 100;
 const SETTLED: usize = 20;
+/// Servers whose tickets a client keeps. There is one.
+const TICKETS: usize = 8;
 /// TLS handshakes under way at once.
 const HANDSHAKES_AT_ONCE: usize = 32;
 
@@ -52,16 +56,38 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
     for server in [Server::KlokkeTls, Server::CentrifugeTls] {
         let count = scale.connects_tls;
         let measured = with_server(programs, server, "TLS connect", async |running| {
-            let _warm = open_many_tls(running, WARM_UP).await?;
-            let (seen, _open) = look(running, open_many_tls(running, count)).await?;
+            let connector = connector(running, Resumption::disabled())?;
+            let _warm = open_many_tls(running, &connector, WARM_UP).await?;
+            let (seen, _open) = look(running, open_many_tls(running, &connector, count)).await?;
             Ok(seen)
         });
         if let Some(seen) = measured.await? {
             let names = ("connect_tls", "idle_connection_tls");
             add(report, names, server, count, &seen);
         }
+        let measured = with_server(programs, server, "TLS connect resumed", async |running| {
+            let connector = connector(running, Resumption::in_memory_sessions(TICKETS))?;
+            let warm = open_many_tls(running, &connector, WARM_UP).await?;
+            let (seen, open) = look(running, open_many_tls(running, &connector, count)).await?;
+            ensure!(resumed(&warm) < WARM_UP, "nobody has a ticket at first");
+            ensure!(resumed(&open) * 10 > count * 9, "tickets were not taken");
+            Ok(seen)
+        });
+        if let Some(seen) = measured.await? {
+            add_connect(report, "connect_tls_resumed", server, count, &seen);
+        }
     }
     Ok(())
+}
+
+/// How many went on with a session from before.
+fn resumed(open: &[TlsStream]) -> usize {
+    let kinds = open
+        .iter()
+        .map(|stream| stream.get_ref().1.handshake_kind());
+    kinds
+        .filter(|kind| *kind == Some(HandshakeKind::Resumed))
+        .count()
 }
 
 /// What connecting took, and what the connections hold once they are idle.
@@ -89,9 +115,15 @@ async fn look<T>(
 #[allow(clippy::cast_precision_loss)] // Counts and bytes far below 2^52.
 fn add(report: &mut Report, names: (&str, &str), server: Server, count: usize, seen: &Seen) {
     let name = server.name().trim_end_matches("_tls");
-    let each = seen.cpu.as_secs_f64() * 1e6 / count as f64;
-    report.add(names.0, "µs CPU", name, each);
+    add_connect(report, names.0, server, count, seen);
     report.add(names.1, "bytes", name, seen.bytes as f64 / count as f64);
+}
+
+#[allow(clippy::cast_precision_loss)] // Counts far below 2^52.
+fn add_connect(report: &mut Report, figure: &str, server: Server, count: usize, seen: &Seen) {
+    let name = server.name().trim_end_matches("_tls");
+    let each = seen.cpu.as_secs_f64() * 1e6 / count as f64;
+    report.add(figure, "µs CPU", name, each);
 }
 
 /// Memory once it no longer changes: a server may give back what connecting took. No collection is forced on those
@@ -113,16 +145,24 @@ async fn settled_bytes(server: &Running) -> Result<u64> {
 
 type TlsStream = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
 
-async fn open_many_tls(server: &Running, size: usize) -> Result<Vec<TlsStream>> {
+fn connector(server: &Running, resumption: Resumption) -> Result<TlsConnector> {
     let certificate = server.certificate.as_ref().context("no certificate")?;
     let mut roots = RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(
         certificate,
     )?)?;
-    let config = ClientConfig::builder()
+    let mut config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
+    config.resumption = resumption;
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn open_many_tls(
+    server: &Running,
+    connector: &TlsConnector,
+    size: usize,
+) -> Result<Vec<TlsStream>> {
     let mut open = Vec::with_capacity(size);
     let mut under_way = JoinSet::new();
     let mut next = 0;

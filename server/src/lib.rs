@@ -6,9 +6,10 @@
 //! protocol <- session, hub <- ledger <- people <- domain <- { transport, http } <- app <- main
 //! ```
 //!
-//! `config` and `telemetry` are leaves that every room may name; `store` is a port with its adapters.
+//! `admission`, `config` and `telemetry` are leaves that every room may name; `store` is a port with its adapters.
 //! `cargo xtask tidy` checks the arrows.
 
+pub mod admission;
 pub mod app;
 pub mod auth;
 #[cfg(feature = "broken")]

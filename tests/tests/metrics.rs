@@ -38,6 +38,22 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "the store must answer unclearly or have another writer: server/src/ledger/figures_tests.rs",
     ),
     (
+        "klokke_admission_waiting",
+        "connects must come faster than they can be done: server/src/runtime/tests/admitting.rs, tests/tests/admission.rs",
+    ),
+    (
+        "klokke_admission_refused_total",
+        "connects must wait too long, or the node be late: tests/tests/admission.rs",
+    ),
+    (
+        "klokke_admission_level",
+        "the node must be late for a second: tests/tests/admission.rs",
+    ),
+    (
+        "klokke_tls_handshakes_total",
+        "clients must speak TLS: tests/tests/tls.rs",
+    ),
+    (
         "klokke_outbox_pending",
         "an item waits for a millisecond unless it is refused for now: server/src/ledger/figures_tests.rs",
     ),

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use klokke_tests::{
     client::Client,
+    http,
     raw::{Duplex, Raw},
     server::{Server, Settings},
     token,
@@ -148,6 +149,14 @@ fn tls_sessions_resume() -> Result<()> {
         kinds[1] == Some(rustls::HandshakeKind::Resumed),
         "the second handshake was {kinds:?}"
     );
+    for kind in ["kind=\"full\"", "kind=\"resumed\""] {
+        let count = http::metric(
+            case.server.address(),
+            "klokke_tls_handshakes_total",
+            &[kind],
+        )?;
+        ensure!(count == 1.0, "{kind} was counted {count} times");
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, Disconnect, ErrorReply, Position, Unsubscribe};
 
+use crate::admission::{Level, Load, Work};
 use crate::auth::jwks::KeySet;
 use crate::http::api::{
     ConnectionInfo, Failure, NodeInfo, NodeMetrics, NodeProcess, Outgoing, Range, Realtime, Who,
@@ -214,6 +215,8 @@ pub(super) struct NodeVitals {
     pub(super) stopping: Arc<AtomicBool>,
     /// Keys of identity providers.
     pub(super) key_sets: Vec<Arc<KeySet>>,
+    /// How busy the node is.
+    pub(super) load: Arc<Load>,
 }
 
 impl Vitals for NodeVitals {
@@ -249,6 +252,21 @@ impl Vitals for NodeVitals {
                 serving: false,
             });
         }
+        let level = self.load.level();
+        if level > Level::NORMAL {
+            let put_off: Vec<_> = level.put_off().map(Work::name).collect();
+            // Who is served is served, and others find no better node: all are as busy.
+            let reason = format!(
+                "more is asked than the node can do: level {}, put off are {}",
+                level.number(),
+                put_off.join(", ")
+            );
+            ailments.push(Ailment {
+                part: "admission",
+                reason,
+                serving: true,
+            });
+        }
         // Every node has the same provider: to take them all away would help nobody.
         let key_sets = self.key_sets.iter().filter_map(|set| set.ailing());
         ailments.extend(key_sets.map(|what| Ailment {
@@ -273,6 +291,7 @@ mod tests {
             store: Arc::new(MemoryStore::new()),
             stopping: Arc::default(),
             key_sets: vec![Arc::new(KeySet::new(missing))],
+            load: Arc::new(Load::new(1)),
         };
         let parts = || {
             let found = vitals.ailments().into_iter();
@@ -283,5 +302,13 @@ mod tests {
         assert_eq!(parts(), [("keys", true)]);
         vitals.stopping.store(true, Ordering::Relaxed);
         assert_eq!(parts(), [("drain", false), ("keys", true)]);
+        vitals.load.set_level(Level::of(2));
+        let expected = [("drain", false), ("admission", true), ("keys", true)];
+        assert_eq!(parts(), expected);
+        let told = vitals.ailments().remove(1).reason;
+        assert!(
+            told.ends_with("level 2, put off are posts, lists"),
+            "{told}"
+        );
     }
 }

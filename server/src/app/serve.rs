@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::edge::{NodeVitals, RunningNode};
 use super::{cli, offline, settings};
+use crate::admission::Load;
 use crate::auth::Revocations;
 use crate::config::{self, Config};
 use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
@@ -123,13 +124,18 @@ pub(super) async fn start(
         idle_unload: IDLE_UNLOAD,
         meters: telemetry.meters(),
     });
+    let load = Arc::new(Load::new(shards(config)));
     let domain = Domain::new(ledgers, Arc::clone(&clock), telemetry.meters());
+    let domain = domain.under(Arc::clone(&load));
     let verification = settings::verification(config, &telemetry.meters())?;
     let mut services = Services {
         tokens: Arc::clone(&verification.connections) as _,
         subscription_tokens: Arc::clone(&verification.subscriptions) as _,
         domain: domain.clone(),
         session: Arc::new(settings::session(config, &node_id)?),
+        gate: settings::gate(config),
+        lag_max_ms: config.admission.lag_max.as_ms(),
+        load: Arc::clone(&load),
         transport: Arc::new(settings::sockets(config)?),
         edge: axum::Router::new(),
         telemetry: telemetry.clone(),
@@ -154,6 +160,7 @@ pub(super) async fn start(
             store: Arc::clone(&store),
             stopping: Arc::clone(&stopping),
             key_sets: verification.key_sets.clone(),
+            load,
         }),
         clock: Arc::clone(&clock),
         telemetry,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use regex::Regex;
 
+use crate::admission;
 use crate::auth::jwks::{KeySet, KeySetSource};
 use crate::auth::{ClaimRules, JwtVerifier, KeyMaterial, KeyRing, Revocations, VerificationKey};
 use crate::config::{self, Config};
@@ -16,7 +17,7 @@ use crate::session::{
     ChannelOptions, ChannelRules, DataFormat, Namespaces, PersonalChannel, RecoveryMode, Settings,
 };
 use crate::telemetry::Meters;
-use crate::transport::admission::{self, Admission};
+use crate::transport::admission::{Admission, Limits};
 use crate::transport::{self, Origins};
 
 /// What sessions share.
@@ -40,6 +41,7 @@ pub(super) fn session(config: &Config, node: &str) -> Result<Settings> {
         insecure: client.insecure,
         allow_anonymous_connect_without_token: client.allow_anonymous_connect_without_token,
         frame_max_bytes: config.transport.message_size_limit_bytes,
+        admission: true,
         domain: true,
         rpc: true,
         namespaces: namespaces(config)?,
@@ -130,12 +132,28 @@ pub(super) fn origins(config: &Config) -> Result<Origins> {
 
 /// How many connections are let in, and behind which proxies.
 pub(super) fn admission(config: &Config) -> Arc<Admission> {
-    let limits = admission::Limits {
+    let limits = Limits {
         connections: config.admission.connection_limit,
         connections_per_address: config.admission.connections_per_address,
         rate_per_address: config.admission.rate_per_address,
     };
     Admission::behind(config.admission.trusted_proxies.clone(), limits)
+}
+
+/// How connects are let in when there are too many.
+pub(super) fn gate(config: &Config) -> admission::Rules {
+    let it = &config.admission;
+    admission::Rules {
+        enabled: it.by_role,
+        shares: admission::Shares {
+            staff: it.staff_share_percent,
+            guardian: it.guardian_share_percent,
+            other: it.other_share_percent,
+        },
+        slots_max: it.connects_at_once_max,
+        wait_max_ms: it.wait_max.as_ms(),
+        lag_target_ms: it.lag_target.as_ms(),
+    }
 }
 
 /// What is kept how long.
@@ -258,7 +276,7 @@ fn verifier(
     let keys = KeyRing::new(keys(tokens)?).context(tokens.path)?;
     let revocations = Arc::clone(revocations);
     let verifier = JwtVerifier::new(keys, key_set, rules(tokens)?, revocations);
-    Ok(Arc::new(verifier))
+    Ok(Arc::new(verifier.counted(meters)))
 }
 
 /// How a key's text is read.

@@ -14,6 +14,7 @@ use super::{
     ConnectionToken, Flaw, KeyRing, Revocations, SubscriptionToken, TokenError, TokenVerifier,
     UnixMillis,
 };
+use crate::telemetry::{Count, Meters, catalogue};
 
 /// What claims must say beside being signed. Empty rules accept any audience and issuer.
 #[derive(Debug, Clone, Default)]
@@ -125,6 +126,8 @@ pub struct JwtVerifier {
     revocations: Arc<Revocations>,
     connections: Verdicts<Judged<ConnectionToken>>,
     subscriptions: Verdicts<Judged<SubscriptionToken>>,
+    checked: Count,
+    remembered: Count,
 }
 
 impl JwtVerifier {
@@ -143,7 +146,17 @@ impl JwtVerifier {
             revocations,
             connections: Verdicts::default(),
             subscriptions: Verdicts::default(),
+            checked: Count::default(),
+            remembered: Count::default(),
         }
+    }
+
+    /// The same, counted here.
+    #[must_use]
+    pub fn counted(mut self, meters: &Meters) -> Self {
+        self.checked = meters.counter(catalogue::TOKEN_VERDICTS, &["checked"]);
+        self.remembered = meters.counter(catalogue::TOKEN_VERDICTS, &["remembered"]);
+        self
     }
 
     fn generation(&self) -> u64 {
@@ -167,8 +180,10 @@ impl JwtVerifier {
         };
         let generation = self.generation();
         if remember && let Some(judged) = verdicts.find(&hash, generation, now) {
+            self.remembered.add(1);
             return self.judge(&judged, now);
         }
+        self.checked.add(1);
         let valid_until = self.signature(&unverified, now).await?;
         let user_claim = self.rules.user_claim.as_deref();
         let mut raw = RawClaims::parse(&unverified.claims_json()?, user_claim)?;

@@ -11,6 +11,9 @@ const RESERVED: &[&str] = &["person", "group", "unit"];
 /// Most publications in one answer. Some tens of megabytes; more would hold up everybody on the same thread.
 const PUBLICATIONS_MAX: u32 = 100_000;
 
+/// Most connects under way at once on a shard; more is as good as no limit.
+const CONNECTS_AT_ONCE_MAX: u32 = 100_000;
+
 /// Largest sizes that make sense; more is a slip of units.
 const SIZE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
@@ -67,6 +70,7 @@ pub(super) fn together(config: &Config) -> Vec<Mistake> {
             format!("`{path}` must be from 1024 to {SIZE_MAX_BYTES} bytes")
         });
     }
+    admission(config, &mut rules);
     rules.must(config.store.path.is_some(), || {
         "`store.path` must name a folder".to_owned()
     });
@@ -102,6 +106,31 @@ fn listeners(config: &Config, rules: &mut Rules) {
     let files = listen.tls_certificate.is_some() && listen.tls_key.is_some();
     rules.must(listen.tls_address.is_none() || files, || {
         "`listen.tls_address` needs `listen.tls_certificate` and `listen.tls_key`".to_owned()
+    });
+}
+
+fn admission(config: &Config, rules: &mut Rules) {
+    let it = &config.admission;
+    let shares = [
+        it.staff_share_percent,
+        it.guardian_share_percent,
+        it.other_share_percent,
+    ];
+    let sum: u32 = shares.into_iter().map(u32::from).sum();
+    rules.must(sum == 100 && !shares.contains(&0), || {
+        "`admission.staff_share_percent`, `guardian_share_percent` and `other_share_percent` must be 100 together, and \
+         none of them 0: nobody is kept out for good"
+            .to_owned()
+    });
+    rules.must(
+        (1..=CONNECTS_AT_ONCE_MAX).contains(&it.connects_at_once_max),
+        || format!("`admission.connects_at_once_max` must be from 1 to {CONNECTS_AT_ONCE_MAX}"),
+    );
+    rules.must(it.wait_max < config.client.stale_close_delay, || {
+        "`admission.wait_max` must be shorter than `client.stale_close_delay`".to_owned()
+    });
+    rules.must(!it.lag_target.is_zero(), || {
+        "`admission.lag_target` must not be 0: every shard is late now and then".to_owned()
     });
 }
 

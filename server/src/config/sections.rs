@@ -53,7 +53,8 @@ section! {
 }
 
 section! {
-    /// Who gets in. Connections from the machine itself count only towards the total.
+    /// Who gets in, and who comes first when more is asked than the node can do (docs/overload.md). Connections from the
+    /// machine itself count only towards the total.
     Admission {
         /// Proxies in front of the server, as addresses or networks (`10.0.0.0/8`, `::1`). Who comes through one is counted
         /// by the rightmost address in `X-Forwarded-For` that is no such proxy.
@@ -64,6 +65,24 @@ section! {
         connections_per_address: u32 = 8_192,
         /// New connections of one address a second; 0: no limit.
         rate_per_address: u32 = 200,
+        /// When connects come faster than they can be done, let them in by role, each in its share. When off, all at once.
+        by_role: bool = true,
+        /// Part of the connects under way that is kept free for staff, in per cent. The three shares are 100 together;
+        /// what one does not use is lent.
+        staff_share_percent: u8 = 50,
+        /// The same for guardians and the other adults around a child.
+        guardian_share_percent: u8 = 35,
+        /// The same for pupils, external actors and whoever has no profile.
+        other_share_percent: u8 = 15,
+        /// Most connects under way at once on a shard. How many really, the node finds out by how late it is.
+        connects_at_once_max: u32 = 512,
+        /// Longest wait of a connect before the client is told to come again; 0: nobody waits. SDKs give up a connect after
+        /// five seconds.
+        wait_max: Period = Period::from_secs(3),
+        /// How late a shard may be before it takes fewer connects at once.
+        lag_target: Period = Period::from_millis(20),
+        /// How late every turn of a shard must be, for a second, before less important operations are put off; 0: never.
+        lag_max: Period = Period::from_millis(250),
     }
 }
 

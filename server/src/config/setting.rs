@@ -168,6 +168,12 @@ impl Period {
         Self(Duration::from_secs(seconds))
     }
 
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     /// Whole milliseconds, as the machines count.
     #[must_use]
     pub fn as_ms(self) -> u64 {

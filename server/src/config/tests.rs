@@ -111,6 +111,28 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
              network such as \"10.0.0.0/8\"",
         ),
         (
+            "[admission]\nstaff_share_percent = 60\n",
+            "`admission.staff_share_percent`, `guardian_share_percent` and `other_share_percent` must be 100 together, \
+             and none of them 0: nobody is kept out for good",
+        ),
+        (
+            "[admission]\nstaff_share_percent = 65\nother_share_percent = 0\n",
+            "`admission.staff_share_percent`, `guardian_share_percent` and `other_share_percent` must be 100 together, \
+             and none of them 0: nobody is kept out for good",
+        ),
+        (
+            "[admission]\nconnects_at_once_max = 0\n",
+            "`admission.connects_at_once_max` must be from 1 to 100000",
+        ),
+        (
+            "[admission]\nwait_max = \"10s\"\n",
+            "`admission.wait_max` must be shorter than `client.stale_close_delay`",
+        ),
+        (
+            "[admission]\nlag_target = \"0s\"\n",
+            "`admission.lag_target` must not be 0: every shard is late now and then",
+        ),
+        (
             "[channel.without_namespace]\nchannel_regex = \"(\"\n",
             "`channel.without_namespace.channel_regex` is no regular expression: error: unclosed \
              group",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::notifications::record::NOTES;
 use super::{Answer, Door, OperationError, error, registry};
+use crate::admission::Work;
 use crate::ledger::Commit;
 use crate::telemetry::{Count, Meters, catalogue};
 
@@ -21,6 +22,12 @@ impl Counts {
             withheld: meters.counter(catalogue::STEP_UP_REQUIRED, &[]),
             meters,
         }
+    }
+
+    /// Work was put off.
+    pub(super) fn put_off(&self, work: Work, why: &str) {
+        let labels = [work.name(), why];
+        self.meters.count(catalogue::ADMISSION_REFUSED, &labels);
     }
 
     /// A call ended.

@@ -8,14 +8,18 @@ use bytes::Bytes;
 
 use super::counts::Counts;
 use super::error::{self, ErrorCode};
-use super::operation::{Degraded, Kind, Missing, Prepared, Target, ledger_of};
+use super::operation::{Declaration, Degraded, Kind, Missing, Prepared, Target, ledger_of};
+use super::roles::Roles;
 use super::{Caller, Door, RetryKey, registry};
+use crate::admission::{Level, Load, Service, Work};
 use crate::ledger::{
     Call, CallError, Clock, Commit, IdempotencyKey, Inbox, IndexKey, Job, LedgerId, Ledgers,
     Refusal,
 };
 use crate::people::record::account_index;
-use crate::people::{Assurance, ObjectId, Roster, SubjectId, UnitCode, day, entitlements};
+use crate::people::{
+    Assurance, LoginRole, ObjectId, Roster, SubjectId, UnitCode, UserKind, day, entitlements,
+};
 use crate::store::StoreError;
 use crate::telemetry::Meters;
 
@@ -126,6 +130,8 @@ pub struct Domain {
     ledgers: Ledgers<Roster>,
     clock: Arc<dyn Clock>,
     counts: Counts,
+    roles: Arc<Roles>,
+    load: Arc<Load>,
 }
 
 impl Domain {
@@ -136,7 +142,15 @@ impl Domain {
             ledgers,
             clock,
             counts: Counts::new(meters),
+            roles: Arc::default(),
+            load: Arc::new(Load::new(0)),
         }
+    }
+
+    /// The same, on a node whose load is told here.
+    #[must_use]
+    pub fn under(self, load: Arc<Load>) -> Self {
+        Self { load, ..self }
     }
 
     /// The ledgers underneath.
@@ -166,6 +180,12 @@ impl Domain {
         if declared.declaration.kind == Kind::Internal && outside {
             return Err(unknown());
         }
+        let work = if outside {
+            self.screen(&declared.declaration, request.caller.subject.as_ref())
+                .await?
+        } else {
+            Work::Care
+        };
         let prepared = declared.prepare(&request.input)?;
         let key = request.idempotency.as_deref().map(RetryKey::parse);
         let key = key.transpose().map_err(|fault| {
@@ -175,10 +195,44 @@ impl Domain {
         let key =
             key.map(|key| IdempotencyKey::new(key.as_str(), &request.operation, &request.input));
         match prepared.target.clone() {
-            Target::Ledger(ledger) => self.call_one(&ledger, &prepared, request, key).await,
-            Target::EveryOwn => self.call_every_own(&prepared, request).await,
+            Target::Ledger(ledger) => self.call_one(&ledger, &prepared, request, key, work).await,
+            Target::EveryOwn => self.call_every_own(&prepared, request, work).await,
             Target::Session => Err(OperationError::of(&error::NEEDS_CONNECTION)),
         }
+    }
+
+    /// What a call is worth, by who makes it. Refused when work of that kind is put off just now; nothing was done then, so
+    /// it costs next to nothing.
+    async fn screen(
+        &self,
+        declaration: &Declaration,
+        subject: Option<&SubjectId>,
+    ) -> Result<Work, OperationError> {
+        let (level, worth) = (self.load.level(), declaration.work);
+        let known = subject.and_then(|it| self.known_role(it));
+        let role = match (known, subject) {
+            // Whether it is staff matters only where that decides.
+            (None, Some(subject)) if level.puts_off(worth.others) => self.role_of(subject).await,
+            (known, _) => known.unwrap_or(LoginRole::Other),
+        };
+        let work = if role == LoginRole::Staff {
+            worth.staff
+        } else {
+            worth.others
+        };
+        if level.puts_off(work) {
+            self.counts.put_off(work, "level");
+            return Err(OperationError::of(&error::PUT_OFF));
+        }
+        Ok(work)
+    }
+
+    /// Counts a call that a ledger with too much waiting turned away.
+    fn note_outcome<T>(&self, work: Work, outcome: Result<T, CallError>) -> Result<T, CallError> {
+        if matches!(outcome, Err(CallError::Busy)) {
+            self.counts.put_off(work, "ledger");
+        }
+        outcome
     }
 
     async fn call_one(
@@ -187,6 +241,7 @@ impl Domain {
         prepared: &Prepared,
         request: Request,
         key: Option<IdempotencyKey>,
+        work: Work,
     ) -> Result<Answer, OperationError> {
         let mut caller = request.caller;
         self.admit(ledger, prepared, &mut caller).await?;
@@ -199,9 +254,11 @@ impl Domain {
             operation: Arc::clone(&operation),
             idempotency,
             arrived_us,
+            leaves_free_percent: work.leaves_free_percent(),
         };
         let job = prepared.job(Arc::clone(&caller));
-        let done = self.ledgers.call(ledger, call(job, key)).await?;
+        let done = self.ledgers.call(ledger, call(job, key)).await;
+        let done = self.note_outcome(work, done)?;
         let output = if done.replayed {
             // Kept as it was said then; who asks again may be a lower session, and the words may be gone.
             let again = prepared.again(Arc::clone(&caller), done.outcome);
@@ -273,6 +330,48 @@ impl Domain {
         }
     }
 
+    /// As what a login comes, when that was found lately.
+    #[must_use]
+    pub fn known_role(&self, subject: &SubjectId) -> Option<LoginRole> {
+        self.roles.find(subject, self.clock.now_ms())
+    }
+
+    /// Remembers as what a login comes, by the kinds of its profiles.
+    pub fn note_role(
+        &self,
+        subject: &SubjectId,
+        kinds: impl IntoIterator<Item = UserKind>,
+    ) -> LoginRole {
+        let role = LoginRole::of(kinds);
+        self.roles.keep(subject, role, self.clock.now_ms());
+        role
+    }
+
+    /// As what a login comes: remembered, or asked of its units. It decides who goes first and gives no right, so where
+    /// that cannot be found just now, the login is like one that nobody knows.
+    pub async fn role_of(&self, subject: &SubjectId) -> LoginRole {
+        if let Some(role) = self.known_role(subject) {
+            return role;
+        }
+        let Ok(units) = self.units_of(subject).await else {
+            return LoginRole::Other;
+        };
+        let today = day::day_at(self.clock.now_ms());
+        let asked = units.iter().map(|unit| {
+            let subject = subject.clone();
+            let look = move |roster: &Roster| {
+                let held = roster.profiles_of(&subject).filter(|it| it.holds(today));
+                held.map(|profile| profile.kind).collect::<Vec<_>>()
+            };
+            self.ledgers.inspect(unit, look)
+        });
+        let kinds = futures_util::future::try_join_all(asked).await;
+        match kinds {
+            Ok(kinds) => self.note_role(subject, kinds.into_iter().flatten()),
+            Err(_) => LoginRole::Other,
+        }
+    }
+
     /// Writes down, where somebody is stepped up, that open sessions of theirs hear what is sensitive in full from now on,
     /// and gives until when; 0 where nobody is. To be done before a session's lenses open. A damaged unit gives nothing out
     /// and so needs no log.
@@ -311,10 +410,17 @@ impl Domain {
         Ok(assurance.full_until_ms())
     }
 
+    /// How service is, when it is not as usual.
+    fn reduced(&self) -> Option<Service> {
+        let level = self.load.level();
+        (level > Level::NORMAL).then(|| Service::at(level))
+    }
+
     async fn call_every_own(
         &self,
         prepared: &Prepared,
         request: Request,
+        work: Work,
     ) -> Result<Answer, OperationError> {
         let Some(subject) = request.caller.subject.clone() else {
             return Err(OperationError::of(&error::NOT_SIGNED_IN));
@@ -334,6 +440,7 @@ impl Domain {
                 operation: Arc::clone(&operation),
                 idempotency: None,
                 arrived_us: 0,
+                leaves_free_percent: work.leaves_free_percent(),
             };
             self.ledgers.call(ledger, call)
         });
@@ -342,10 +449,11 @@ impl Domain {
         let mut missing = Missing {
             degraded: Vec::new(),
             further: further.iter().filter_map(unit_of).collect(),
+            reduced: self.reduced(),
         };
         let mut first = None;
         for (ledger, done) in ledgers.iter().zip(done) {
-            match done {
+            match self.note_outcome(work, done) {
                 Ok(done) => outputs.push(done.outcome),
                 Err(failure) => {
                     let failure = OperationError::from(failure);

@@ -163,6 +163,10 @@ errors! {
     DAMAGED = 1103 "error.damaged" 500 false
         "Der er en fejl i de gemte data. Vi er underrettet." "Stored data are damaged. We have been told."
         "nothing; operators see the place in the server's log";
+    /// More is asked than the node can do, and other things matter more.
+    PUT_OFF = 1104 "error.put_off" 503 true
+        "Der er meget travlt, og det vigtigste går først. Prøv igen om lidt." "It is very busy, and what matters most goes first. Try again shortly."
+        "repeat with the same idempotency key after five seconds or more, with jitter; the status push says what is put off";
 }
 
 /// The row of a code.
@@ -182,6 +186,7 @@ pub static OF_EVERY_CALL: &[&ErrorCode] = &[
     &OUTCOME_UNKNOWN,
     &UNAVAILABLE,
     &DAMAGED,
+    &PUT_OFF,
 ];
 
 /// The row of a denied right.

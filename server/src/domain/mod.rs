@@ -23,6 +23,7 @@ pub mod page;
 pub mod posts;
 pub mod registry;
 mod retry_key;
+mod roles;
 pub mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,7 +34,7 @@ pub mod units;
 pub use context::{Caller, Context, Door};
 pub use dispatch::{Answer, Domain, OperationError, OutboxDoor, Request};
 pub use operation::{
-    Declaration, Declared, Degraded, Empty, Kind, Method, Missing, Operation, Prepared, Rest,
-    Target,
+    Declaration, Declared, Degraded, Empty, Importance, Kind, Method, Missing, Operation, Prepared,
+    Rest, Target,
 };
 pub use retry_key::{NoRetryKey, RETRY_KEY_LENGTH_MAX, RetryKey};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{self, ErrorCode};
 use super::{Caller, Context};
+use crate::admission::{Service, Work};
 use crate::ledger::{Job, LedgerId, Refusal, View};
 use crate::people::rights::{Action, Denied};
 use crate::people::{ProfileId, Roster, UnitCode};
@@ -68,10 +69,35 @@ pub struct Declaration {
     pub kind: Kind,
     /// The REST door, if it has one.
     pub rest: Option<Rest>,
+    /// What it is worth when not all can be done.
+    pub work: Importance,
     /// The rows of the rights table it asks; empty when taking part is right enough.
     pub rights: &'static [Action],
     /// The errors it may give beside those of every call.
     pub errors: &'static [&'static ErrorCode],
+}
+
+/// What an operation is worth when not all can be done, by who asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Importance {
+    /// Asked by somebody who is staff anywhere.
+    pub staff: Work,
+    /// Asked by anybody else.
+    pub others: Work,
+}
+
+impl Importance {
+    /// The same whoever asks.
+    #[must_use]
+    pub const fn of(work: Work) -> Self {
+        Self::by_staff(work, work)
+    }
+
+    /// More when staff ask.
+    #[must_use]
+    pub const fn by_staff(staff: Work, others: Work) -> Self {
+        Self { staff, others }
+    }
 }
 
 impl Declaration {
@@ -176,6 +202,8 @@ pub struct Missing {
     pub degraded: Vec<Degraded>,
     /// Units that were not asked, because there are more than one answer shall hold.
     pub further: Vec<UnitCode>,
+    /// How service is, when it is not as usual.
+    pub reduced: Option<Service>,
 }
 
 /// A unit that could not answer, and why: said aloud, so that nobody takes it for one where nothing happened.

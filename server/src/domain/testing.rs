@@ -271,6 +271,7 @@ impl World {
             operation: "communication.inherit".into(),
             idempotency: None,
             arrived_us: 0,
+            leaves_free_percent: 0,
         };
         self.bench
             .ledgers

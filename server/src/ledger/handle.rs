@@ -294,6 +294,12 @@ impl<S: State> Ledgers<S> {
             return Err(CallError::Closed);
         }
         let message = match part.get(ledger) {
+            Some(mailbox)
+                if mailbox.capacity() <= must_stay_free(&message) && !mailbox.is_closed() =>
+            {
+                self.inner.counts.turned_away();
+                return Err(CallError::Busy);
+            }
             Some(mailbox) => match mailbox.try_send(message) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(_)) => {
@@ -371,6 +377,14 @@ impl<S: State> Ledgers<S> {
         let letter = |b: &u8| letters[usize::from(b & 31)] as char;
         let text: String = bytes.as_bytes()[..8].iter().map(letter).collect();
         text.into()
+    }
+}
+
+/// Places in a ledger's queue that a message must leave to what matters more.
+fn must_stay_free<S: State>(message: &Message<S>) -> usize {
+    match message {
+        Message::Call(call, _) => MAILBOX_CALLS * call.leaves_free_percent / 100,
+        _ => 0,
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Call<S: State> {
     /// When it arrived at the server, by [`telemetry::now_us`](crate::telemetry::now_us); 0 when it
     /// is called: then. For the figures only.
     pub arrived_us: u64,
+    /// Which part of the ledger's queue must be free behind it, in per cent: what matters less is turned away earlier, so
+    /// that what matters more finds room.
+    pub leaves_free_percent: usize,
 }
 
 impl<S: State> Call<S> {
@@ -46,6 +49,7 @@ impl<S: State> Call<S> {
             operation: operation.into(),
             idempotency: None,
             arrived_us: 0,
+            leaves_free_percent: 0,
         }
     }
 

@@ -300,6 +300,7 @@ fn an_outbox_item_has_its_effect_exactly_once() {
             operation: Arc::clone(&item.operation),
             idempotency: Some(IdempotencyKey::of_outbox(&from, 3, 0, &item)),
             arrived_us: 0,
+            leaves_free_percent: 0,
         };
         assert!(bench.ledgers.call(&to, again).await.expect("done").replayed);
         let said = memory.commits_since(&to, 0, 100).await.expect("read");

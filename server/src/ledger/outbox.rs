@@ -188,6 +188,7 @@ async fn deliver<S: State>(
         operation: Arc::clone(&item.operation),
         idempotency: Some(IdempotencyKey::of_outbox(&key.source, key.seq, key.n, item)),
         arrived_us: 0,
+        leaves_free_percent: 0,
     };
     match ledgers.call(&item.to, call).await {
         Ok(_) => Some(OutboxEnd::Done),

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use slab::Slab;
 
+use super::admitting::UnderWay;
 use super::mailbox::{Listing, Target};
 use super::users::Place;
 use crate::hub::ConnKey;
 use crate::ledger::LedgerId;
-use crate::people::{Assurance, AssuranceLevel, Lens, Scope, Sight, SubjectId, Word, entitled};
+use crate::people::{
+    Assurance, AssuranceLevel, Lens, Scope, Sight, SubjectId, UserKind, Word, day, entitled,
+};
 use crate::session::{Entitlement, Identity, Session, Ticket};
 use crate::transport::{Door, Link};
 
@@ -30,6 +33,8 @@ pub(super) struct Connection {
     pub(super) place: Option<Place>,
     /// When it began, for the figures.
     pub(super) since_us: u64,
+    /// Its slot at the gate, from when it was let in until it is through.
+    pub(super) under_way: Option<UnderWay>,
 }
 
 /// What is known of a connection that said who it is in the domain.
@@ -95,6 +100,15 @@ impl Person {
             self.watched_until_ms = 0; // Not as this profile yet.
         }
         is_news
+    }
+
+    /// The kinds of the profiles it holds at a time, by the words of all units.
+    pub(super) fn kinds(&self, now_ms: u64) -> impl Iterator<Item = UserKind> {
+        let today = day::day_at(now_ms);
+        let words = self.words.iter().filter_map(|(_, word)| word.as_ref());
+        words
+            .flat_map(move |word| word.on(today))
+            .map(|sight| sight.kind)
     }
 
     /// The units that have a word to say.

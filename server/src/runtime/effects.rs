@@ -33,6 +33,7 @@ impl Shard {
             Effect::VerifySubscription { ticket, token } => {
                 self.verify_subscription(key, ticket, token);
             }
+            Effect::Admit { ticket, identity } => self.admit(key, ticket, &identity),
             Effect::Enter { ticket, identity } => self.enter(key, ticket, identity),
             Effect::Reassess { identity } => self.review(key, identity),
             Effect::Subscribe(subscribe) => self.subscribe(key, *subscribe),

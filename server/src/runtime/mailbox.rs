@@ -42,6 +42,8 @@ pub(super) enum ShardInput {
     Ask(Question),
     /// Something happens to some sessions.
     Tell(Directive),
+    /// Tell everybody how service is.
+    Status(Bytes),
     /// Close the sessions that this says may not go on.
     Judge(Judgement),
     /// Commands of an emulated connection that came in on another shard.

@@ -21,21 +21,24 @@ use tokio::sync::{Notify, watch};
 use tower::ServiceExt as _;
 
 use super::Services;
+use super::admitting::Keeper;
 use super::connections::{Connection, Connections};
 use super::mailbox::{Inbound, ShardInput, Shards};
 use super::positions::{self, Positions};
 use super::sink::{Outcome, Sink};
+use super::steering::Steering;
 use super::tally::Tally;
 use super::wheel::Wheel;
 use crate::hub::{Announcement, ConnKey, Hub, Kind, Movement, Unsubscribed, Wire};
 use crate::ledger::LedgerId;
 use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
+use crate::telemetry::catalogue;
 use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
 use crate::transport::{
-    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Standing,
-    Uplink, close_frame, serve,
+    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Resumed,
+    Standing, Uplink, close_frame, serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
@@ -59,6 +62,7 @@ pub(super) struct Core {
     /// When entitlements are computed anew because the day turns.
     pub(super) midnight_ms: u64,
     pub(super) positions: Positions,
+    pub(super) keeper: Keeper,
 }
 
 /// One shard, as its own tasks see it.
@@ -67,9 +71,13 @@ pub(super) struct Shard {
     pub(super) services: Services,
     pub(super) shards: Arc<Shards>,
     pub(super) core: RefCell<Core>,
-    work: Notify,
+    /// Of use on one shard only, which looks for all.
+    pub(super) steering: RefCell<Steering>,
+    /// How often everybody here was told how service is.
+    pub(super) notices: Cell<u32>,
+    pub(super) work: Notify,
     draining: Cell<bool>,
-    stopping: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
     /// Ends kept-alive HTTP connections.
     drain: watch::Sender<bool>,
 }
@@ -91,12 +99,17 @@ impl Shard {
             unsaid: HashSet::new(),
             midnight_ms: crate::people::day::next_midnight_ms(now),
             positions: Positions::new(now, services.session.position_check_delay_ms),
+            keeper: Keeper::new(services.gate, services.meters.clone()),
         };
+        let figure = services.meters.gauge(catalogue::ADMISSION_LEVEL, &[]);
+        let steering = Steering::new(services.lag_max_ms, figure);
         Rc::new(Self {
             index,
             services,
             shards,
             core: RefCell::new(core),
+            steering: RefCell::new(steering),
+            notices: Cell::new(0),
             work: Notify::new(),
             draining: Cell::new(false),
             stopping: Cell::new(false),
@@ -114,6 +127,7 @@ impl Shard {
         let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
         let mut fired = Vec::new();
         let mut due = Instant::now();
+        tokio::task::spawn_local(Rc::clone(&self).feel());
         while !self.stopping.get() {
             let input = tokio::select! {
                 biased;
@@ -204,6 +218,7 @@ impl Shard {
                     self.happen(key, directive.event.clone());
                 }
             }
+            ShardInput::Status(notice) => self.tell_status(notice),
             ShardInput::Judge(judgement) => self.judge(&judgement),
             ShardInput::Uplink { secret, frame } => self.receive_emulated(&secret, frame),
             ShardInput::Drain { over } => self.drain(over),
@@ -225,6 +240,7 @@ impl Shard {
         if now >= self.core.borrow().positions.due_ms {
             positions::look(self, now);
         }
+        self.open_gate(now);
         self.fan_out(now);
     }
 
@@ -232,6 +248,7 @@ impl Shard {
         let core = self.core.borrow();
         let next = core.wheel.next_wake_ms().unwrap_or(u64::MAX);
         let next = next.min(core.midnight_ms).min(core.positions.due_ms);
+        let next = next.min(core.keeper.next_due_ms().unwrap_or(u64::MAX));
         let wait = next.saturating_sub(self.now_ms());
         Duration::from_millis(wait)
     }
@@ -297,6 +314,7 @@ impl Shard {
             }
         }
         self.rearm(key);
+        self.settle(key);
         if self.core.borrow().hub.has_work() {
             self.work.notify_one();
         }
@@ -338,6 +356,9 @@ impl Shard {
             let core = &mut *self.core.borrow_mut();
             let gone = core.connections.remove(key)?;
             core.wheel.disarm(key.index);
+            if let Some(under_way) = gone.under_way {
+                core.keeper.gone(under_way);
+            }
             let ended = core.hub.remove(key);
             gone.link.leave();
             core.tally.holds(&core.connections, &core.hub);
@@ -396,13 +417,6 @@ impl Shard {
             let answer = question.await;
             then(&shard, answer);
         });
-    }
-
-    fn receive_emulated(self: &Rc<Self>, secret: &str, frame: Bytes) {
-        let key = self.core.borrow().connections.by_secret(secret);
-        if let Some(key) = key {
-            Host::receive(self, key, frame);
-        }
     }
 
     /// Closes everything, evenly over the time given and in no particular order.
@@ -480,6 +494,7 @@ impl Shard {
             person: None,
             place: None,
             since_us: opening.since_us,
+            under_way: None,
         }
     }
 }
@@ -521,6 +536,16 @@ impl Host for Shard {
     fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes) {
         let now = self.now_ms();
         self.with_session(id, |session| session.handle_frame(frame, now));
+    }
+
+    fn shook_hands(self: &Rc<Self>, resumed: Resumed) {
+        let kind = match resumed {
+            Resumed::Yes => "resumed",
+            Resumed::No => "full",
+        };
+        self.services
+            .meters
+            .count(catalogue::TLS_HANDSHAKES, &[kind]);
     }
 
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {
@@ -565,30 +590,5 @@ impl Host for Shard {
             let Ok(response) = edge.oneshot(request).await;
             response
         })
-    }
-}
-
-impl Shard {
-    /// Where an emulated connection's commands go: its secret begins with its shard.
-    fn route(self: &Rc<Self>, session: &str, node: &str, frame: Bytes) -> Uplink {
-        if !node.is_empty() && *node != *self.services.session.node {
-            return Uplink::UnknownNode;
-        }
-        let owner = session
-            .get(..4)
-            .and_then(|hex| usize::from_str_radix(hex, 16).ok());
-        match owner {
-            Some(owner) if owner == self.index => self.receive_emulated(session, frame),
-            Some(owner) if owner < self.shards.count() => {
-                let secret = session.into();
-                let input = ShardInput::Uplink { secret, frame };
-                if self.shards.give(owner, input).is_err() {
-                    return Uplink::Busy;
-                }
-            }
-            // No such session: the sender must not learn that.
-            _ => {}
-        }
-        Uplink::Accepted
     }
 }

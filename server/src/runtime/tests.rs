@@ -1,6 +1,7 @@
 //! A whole node in the process: three shards, ledgers on the memory store, real sockets.
 #![allow(clippy::unwrap_used)]
 
+mod admitting;
 mod rights;
 mod watched;
 
@@ -41,6 +42,7 @@ struct Server {
     clock: Arc<Ahead>,
     /// While set, commits do not reach the shards.
     lossy: Arc<AtomicBool>,
+    load: Arc<admission::Load>,
 }
 
 /// The real clock, moved ahead.
@@ -114,6 +116,7 @@ fn settings() -> session::Settings {
     ];
     session::Settings {
         node: "n1".into(),
+        admission: true,
         domain: true,
         rpc: true,
         namespaces: Namespaces::new(ChannelRules::default(), None, named).unwrap(),
@@ -134,10 +137,24 @@ fn start_by(session: session::Settings) -> Server {
     start_whole(Arc::new(MemoryStore::new()), transport, session)
 }
 
+fn start_gated(gate: admission::Rules) -> Server {
+    let store = Arc::new(MemoryStore::new());
+    start_with_gate(store, transport::Settings::default(), settings(), gate)
+}
+
 fn start_whole(
     store: Arc<MemoryStore>,
     transport: transport::Settings,
     session: session::Settings,
+) -> Server {
+    start_with_gate(store, transport, session, admission::Rules::default())
+}
+
+fn start_with_gate(
+    store: Arc<MemoryStore>,
+    transport: transport::Settings,
+    session: session::Settings,
+    gate: admission::Rules,
 ) -> Server {
     let telemetry = Telemetry::new();
     let ahead = Arc::new(Ahead::default());
@@ -161,11 +178,16 @@ fn start_whole(
     let rules = ClaimRules::default();
     let tokens = Arc::new(JwtVerifier::new(ring, None, rules, Arc::default()));
     let edge = axum::Router::new().route("/health", axum::routing::get(async || "well"));
+    let load = Arc::new(admission::Load::new(SHARDS));
+    let domain = Domain::new(ledgers.clone(), Arc::clone(&clock), telemetry.meters());
     let services = Services {
         subscription_tokens: Arc::<JwtVerifier>::clone(&tokens),
         tokens,
-        domain: Domain::new(ledgers.clone(), Arc::clone(&clock), telemetry.meters()),
+        domain: domain.under(Arc::clone(&load)),
         session: Arc::new(session),
+        gate,
+        lag_max_ms: 0,
+        load: Arc::clone(&load),
         transport: Arc::new(transport),
         edge,
         telemetry: telemetry.clone(),
@@ -173,8 +195,8 @@ fn start_whole(
         clock,
     };
     let control = prepared.control(&services);
-    let admission = Admission::new(Limits::default());
-    let mut node = prepared.start(&services, admission).unwrap();
+    let door = Admission::new(Limits::default());
+    let mut node = prepared.start(&services, door).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = listener.local_addr().unwrap();
     node.serve(listener).unwrap();
@@ -186,6 +208,7 @@ fn start_whole(
         telemetry,
         clock: ahead,
         lossy,
+        load,
     }
 }
 

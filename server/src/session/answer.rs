@@ -18,6 +18,8 @@ pub enum Answer {
     Verified(Result<Arc<ConnectionToken>, TokenError>),
     /// To [`Effect::VerifySubscription`](super::Effect::VerifySubscription).
     SubscriptionVerified(Result<Arc<SubscriptionToken>, TokenError>),
+    /// To [`Effect::Admit`](super::Effect::Admit).
+    Admitted(Result<(), ErrorReply>),
     /// To [`Effect::Enter`](super::Effect::Enter): every domain channel the person may see now.
     Entered(Result<Vec<Entitlement>, ErrorReply>),
     /// To [`Effect::Subscribe`](super::Effect::Subscribe).

@@ -75,6 +75,9 @@ impl Session {
     ) {
         match answer {
             Answer::Verified(verdict) => self.on_verdict(id, connecting, verdict, now_ms),
+            Answer::Admitted(Ok(())) => self.on_admitted(id, connecting, now_ms),
+            // Temporary, so that SDKs come again, each after a pause of its own.
+            Answer::Admitted(Err(error)) => self.reject(id, error),
             Answer::Entered(Ok(entitlements)) => {
                 self.on_entered(id, connecting, entitlements, now_ms);
             }
@@ -125,8 +128,18 @@ impl Session {
         self.on_known(id, connecting, now_ms);
     }
 
-    /// Who it is is known; now what the person may see.
-    fn on_known(&mut self, id: u32, mut connecting: Connecting, now_ms: u64) {
+    /// Who it is is known; now whether it is their turn.
+    fn on_known(&mut self, id: u32, connecting: Connecting, now_ms: u64) {
+        if !self.settings.admission {
+            return self.on_admitted(id, connecting, now_ms);
+        }
+        let ticket = self.wait(id, Task::Connect(Box::new(connecting)));
+        let identity = Arc::clone(&self.identity);
+        self.effect(Effect::Admit { ticket, identity });
+    }
+
+    /// It is their turn; now what the person may see.
+    fn on_admitted(&mut self, id: u32, mut connecting: Connecting, now_ms: u64) {
         self.want_personal_channel(&mut connecting);
         self.want_own_choice(&mut connecting);
         if self.settings.domain && !self.identity.subject.is_empty() {

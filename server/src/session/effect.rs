@@ -47,6 +47,15 @@ pub enum Effect {
         /// The token as sent.
         token: Box<str>,
     },
+    /// Let the connect go on when its turn comes; answered by
+    /// [`Answer::Admitted`](super::Answer::Admitted). From then on it is under way until the session is open, rejected or
+    /// closed.
+    Admit {
+        /// The question.
+        ticket: Ticket,
+        /// Who came.
+        identity: Arc<Identity>,
+    },
     /// Find what the person may see in the domain; answered by
     /// [`Answer::Entered`](super::Answer::Entered). From now on the driver reports changes of it
     /// by [`Event::Entitlements`](super::Event::Entitlements).
@@ -149,6 +158,7 @@ impl fmt::Debug for Effect {
             Self::Close(disconnect) => return write!(f, "Close({})", disconnect.code),
             Self::Verify { .. } => "Verify",
             Self::VerifySubscription { .. } => "VerifySubscription",
+            Self::Admit { .. } => "Admit",
             Self::Enter { .. } => "Enter",
             Self::Reassess { .. } => "Reassess",
             Self::Subscribe(_) => "Subscribe",

@@ -337,6 +337,12 @@ impl Session {
         self.asked.since_us
     }
 
+    /// Whether the connect command is being worked on.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
+    }
+
     /// Who it is; without a subject until connected.
     #[must_use]
     pub fn identity(&self) -> &Arc<Identity> {

@@ -43,6 +43,8 @@ pub struct Settings {
     pub allow_anonymous_connect_without_token: bool,
     /// Every named user is subscribed to a channel of their own.
     pub personal_channel: Option<PersonalChannel>,
+    /// Connects go on when their turn comes; asks [`Effect::Admit`](super::Effect::Admit).
+    pub admission: bool,
     /// People of the domain get their channels; asks [`Effect::Enter`](super::Effect::Enter).
     pub domain: bool,
     /// Somebody handles RPC; otherwise it is answered 108.
@@ -82,6 +84,7 @@ impl Default for Settings {
             insecure: false,
             allow_anonymous_connect_without_token: false,
             personal_channel: None,
+            admission: false,
             domain: false,
             rpc: false,
             messages: false,

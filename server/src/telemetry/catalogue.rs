@@ -92,6 +92,8 @@ const API_PROTOCOL: LabelSpec = label("protocol", Values::OneOf(&["http"]));
 const API_METHOD: LabelSpec = label("method", Values::AtMost(32));
 /// Operations are declared in code.
 const OPERATION: LabelSpec = label("operation", Values::AtMost(256));
+/// As what a connect comes.
+const CONNECT_CLASS: LabelSpec = label("class", Values::OneOf(&["staff", "guardian", "other"]));
 const DOOR: LabelSpec = label(
     "door",
     Values::OneOf(&["rpc", "rest", "api", "cli", "outbox", "server"]),
@@ -285,6 +287,27 @@ catalogue! {
     CONNECT_SECONDS: Histogram(WAIT_SECONDS) = "klokke_connect_duration_seconds", Seconds,
         [TRANSPORT],
         "From a socket's acceptance (or its request, where it had others before) to the connect reply.";
+
+    // --- Admission by role ---
+    ADMISSION_WAITING: Gauge = "klokke_admission_waiting", Things, [CONNECT_CLASS],
+        "Connects that wait for their turn.";
+    ADMISSION_WAIT_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_admission_wait_seconds", Seconds,
+        [CONNECT_CLASS],
+        "How long connects waited before they were let in; those let in at once count with nothing.";
+    ADMISSION_ADMITTED: Counter = "klokke_admission_admitted_total", Things, [CONNECT_CLASS],
+        "Connects let in that went through.";
+    ADMISSION_REFUSED: Counter = "klokke_admission_refused_total", Things,
+        [label("class", Values::OneOf(&["staff", "guardian", "other", "care", "messages", "posts", "lists"])),
+         label("reason", Values::OneOf(&["queue", "wait", "level", "ledger"]))],
+        "Who was told to come again later: connects by role (too many wait, or waited too long), and work by importance (put off by the node's level, or by a ledger that is behind).";
+    ADMISSION_LEVEL: Gauge = "klokke_admission_level", Things, [],
+        "How far work is put off: 0 nothing, 1 lists, 2 posts too, 3 messages too, 4 what staff send too.";
+    TLS_HANDSHAKES: Counter = "klokke_tls_handshakes_total", Things,
+        [label("kind", Values::OneOf(&["full", "resumed"]))],
+        "TLS handshakes that succeeded; a resumed one takes no signature.";
+    TOKEN_VERDICTS: Counter = "klokke_token_verdicts_total", Things,
+        [label("source", Values::OneOf(&["checked", "remembered"]))],
+        "Whether the signature of a token that was looked at had to be computed.";
 
     // --- Shards ---
     SHARDS: Gauge = "klokke_shards", Things, [],

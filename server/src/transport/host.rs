@@ -80,6 +80,15 @@ pub enum Reason {
     NoRoom,
 }
 
+/// Whether a TLS session goes on that the client had before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resumed {
+    /// Yes, by a ticket: no signature was computed.
+    Yes,
+    /// No.
+    No,
+}
+
 /// Why a connection ended, as its socket saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
@@ -121,6 +130,9 @@ pub trait Host: 'static {
 
     /// A whole frame came in. Ids of connections that are gone are ignored.
     fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes);
+
+    /// A TLS handshake succeeded; for the figures.
+    fn shook_hands(self: &Rc<Self>, resumed: Resumed);
 
     /// Somebody was refused before anything came of it; for the figures.
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason);

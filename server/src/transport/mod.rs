@@ -25,7 +25,7 @@ pub mod tls;
 mod websocket;
 
 pub use body::{ReplyBody, RequestBody, RequestBodyError};
-pub use host::{Asked, Cause, Door, Host, LocalFuture, Opening, Reason, Uplink};
+pub use host::{Asked, Cause, Door, Host, LocalFuture, Opening, Reason, Resumed, Uplink};
 pub use link::{Last, Link, Standing, Written};
 pub use origin::{Origins, PatternError};
 pub use serve::{Incoming, Settings, serve};

@@ -31,7 +31,7 @@ use super::admission::{Admission, Charge, Permit, Refused};
 use super::body::{ReplyBody, RequestBody};
 use super::emulation;
 use super::handshake::{Refusal, negotiate};
-use super::host::{Asked, Door, Host, Opening, Reason};
+use super::host::{Asked, Door, Host, Opening, Reason, Resumed};
 use super::link::Link;
 use super::origin::Origins;
 use super::socket::{Socket, TlsSocket};
@@ -198,6 +198,7 @@ pub async fn serve<H: Host>(
                 Ok(Err(_)) => return connection.turn_away(Reason::Tls),
                 Err(_) => return connection.turn_away(Reason::Timeout),
             };
+            connection.host.shook_hands(resumed(stream.get_ref().1));
             let stream = Box::pin(speak_http(stream, &connection, drain)).await;
             if let Some((stream, early)) = stream {
                 let (stream, session) = stream.into_inner();
@@ -205,6 +206,13 @@ pub async fn serve<H: Host>(
                 become_websocket(socket, &early, &connection, permit);
             }
         }
+    }
+}
+
+fn resumed(session: &rustls::ServerConnection) -> Resumed {
+    match session.handshake_kind() {
+        Some(rustls::HandshakeKind::Resumed) => Resumed::Yes,
+        _ => Resumed::No,
     }
 }
 

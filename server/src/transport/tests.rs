@@ -112,6 +112,8 @@ impl Host for Echo {
 
     fn pong(self: &Rc<Self>, _: ConnKey) {}
 
+    fn shook_hands(self: &Rc<Self>, _: Resumed) {}
+
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {
         self.turned_away.borrow_mut().push((asked, why));
         self.changed.notify_waiters();

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::ProducesTickets;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -42,6 +43,8 @@ pub enum CertificateError {
 /// A certificate in use.
 pub struct Certificate {
     files: CertificateFiles,
+    /// Kept over renewals of the certificate: whoever was here before resumes all the same. It changes its keys itself.
+    tickets: Arc<dyn ProducesTickets>,
     config: ArcSwap<ServerConfig>,
     modified: Mutex<Option<SystemTime>>,
 }
@@ -53,9 +56,11 @@ impl Certificate {
     /// [`CertificateError`].
     pub fn load(files: CertificateFiles) -> Result<Self, CertificateError> {
         let modified = last_modified(&files);
-        let config = read(&files)?;
+        let tickets = aws_lc_rs::Ticketer::new()?;
+        let config = read(&files, &tickets)?;
         Ok(Self {
             files,
+            tickets,
             config: ArcSwap::from(config),
             modified: Mutex::new(modified),
         })
@@ -72,7 +77,7 @@ impl Certificate {
     /// [`CertificateError`]; the certificate in use stays.
     pub fn reload(&self) -> Result<(), CertificateError> {
         let modified = last_modified(&self.files);
-        self.config.store(read(&self.files)?);
+        self.config.store(read(&self.files, &self.tickets)?);
         *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modified;
         Ok(())
     }
@@ -100,7 +105,10 @@ fn last_modified(files: &CertificateFiles) -> Option<SystemTime> {
     of(&files.chain).max(of(&files.key))
 }
 
-fn read(files: &CertificateFiles) -> Result<Arc<ServerConfig>, CertificateError> {
+fn read(
+    files: &CertificateFiles,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
     let unreadable = |path: &Path| {
         let path = path.to_path_buf();
         move |source| CertificateError::Unreadable { path, source }
@@ -120,6 +128,6 @@ fn read(files: &CertificateFiles) -> Result<Arc<ServerConfig>, CertificateError>
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Tickets let a phone that comes back skip the costly half of the handshake, and cost the
     // server no memory.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.ticketer = Arc::clone(tickets);
     Ok(Arc::new(config))
 }

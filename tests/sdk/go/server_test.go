@@ -51,52 +51,77 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
-	program := os.Getenv("KLOKKE_BIN")
-	if program == "" {
-		return 1, fmt.Errorf("KLOKKE_BIN does not name the built server: run `cargo xtask test --only sdk-go`")
-	}
 	folder, err := os.MkdirTemp("", "klokke-")
 	if err != nil {
 		return 1, err
 	}
 	defer os.RemoveAll(folder)
-	config, err := filepath.Abs("../../real-parts.toml")
+	// One teacher of one school, for what needs somebody of the domain.
+	importing, err := verb(folder, nil, "import", "../../rosa.jsonl", "--apply")
 	if err != nil {
 		return 1, err
 	}
-	verb := func(arguments ...string) *exec.Cmd {
-		command := exec.Command(program, append(arguments, "--config", config,
-			"--set", "listen.address=127.0.0.1:0", "--set", "store.path="+filepath.Join(folder, "data"))...)
-		// The server takes every variable with this prefix for a setting; those here speak to the tests.
-		for _, variable := range os.Environ() {
-			if !strings.HasPrefix(variable, "KLOKKE_") {
-				command.Env = append(command.Env, variable)
-			}
-		}
-		return command
-	}
-	// One teacher of one school, for what needs somebody of the domain.
-	if said, err := verb("import", "../../rosa.jsonl", "--apply").CombinedOutput(); err != nil {
+	if said, err := importing.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("import: %w: %s", err, said)
 	}
-	command := verb("serve")
+	started, stop, err := start(folder)
+	if err != nil {
+		return 1, err
+	}
+	defer stop()
+	theServer = started
+	return m.Run(), nil
+}
+
+// verb is the program with a verb, on the store of a folder.
+func verb(folder string, settings []string, arguments ...string) (*exec.Cmd, error) {
+	program := os.Getenv("KLOKKE_BIN")
+	if program == "" {
+		return nil, fmt.Errorf("KLOKKE_BIN does not name the built server: run `cargo xtask test --only sdk-go`")
+	}
+	config, err := filepath.Abs("../../real-parts.toml")
+	if err != nil {
+		return nil, err
+	}
+	arguments = append(arguments, "--config", config,
+		"--set", "listen.address=127.0.0.1:0", "--set", "store.path="+filepath.Join(folder, "data"))
+	for _, setting := range settings {
+		arguments = append(arguments, "--set", setting)
+	}
+	command := exec.Command(program, arguments...)
+	// The server takes every variable with this prefix for a setting; those here speak to the tests.
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "KLOKKE_") {
+			command.Env = append(command.Env, variable)
+		}
+	}
+	return command, nil
+}
+
+// start starts a server on the store of a folder; the function ends it.
+func start(folder string, settings ...string) (server, func(), error) {
+	command, err := verb(folder, settings, "serve")
+	if err != nil {
+		return server{}, nil, err
+	}
 	output, input := io.Pipe()
 	command.Stdout, command.Stderr = input, input
 	if err := command.Start(); err != nil {
-		return 1, err
+		return server{}, nil, err
 	}
-	defer func() {
+	stop := func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
-	}()
+	}
 	found := make(chan string, 1)
 	go listen(output, found)
 	select {
-	case theServer.address = <-found:
+	case address := <-found:
+		return server{address}, stop, nil
 	case <-time.After(startMax):
-		return 1, fmt.Errorf("the server did not say that it is ready")
+		stop()
+		return server{}, nil, fmt.Errorf("the server did not say that it is ready")
 	}
-	return m.Run(), nil
 }
 
 func listen(output io.Reader, found chan<- string) {

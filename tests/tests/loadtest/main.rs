@@ -41,9 +41,20 @@ fn a_sound_server_holds_and_every_delivery_was_looked_for() {
     let expected = violations["deliveries_expected"].as_u64().expect("counted");
     assert!(expected > 500, "{expected} deliveries were expected");
     assert_eq!(violations["counts"], serde_json::json!({}));
-    for kind in ["check_in", "message", "direct", "sensitive", "class_post", "notice"] {
+    for kind in [
+        "check_in",
+        "message",
+        "direct",
+        "sensitive",
+        "class_post",
+        "notice",
+    ] {
         let count = &told.result["latencies"][format!("delivery.{kind}")]["count"];
-        assert!(count.as_u64() > Some(0), "no {kind} was delivered: {}", told.text);
+        assert!(
+            count.as_u64() > Some(0),
+            "no {kind} was delivered: {}",
+            told.text
+        );
     }
     assert!(told.html.starts_with("<!doctype html>") || told.html.starts_with("<!DOCTYPE html>"));
 }
@@ -76,7 +87,10 @@ fn a_server_broken_on_purpose_is_caught_each_time() {
         let found = names.iter().any(|name| counts[name].as_u64() > Some(0));
         assert!(found, "{way} was not called {names:?} but {counts}");
         let evidence = told.result["violations"]["evidence"].as_array();
-        assert!(evidence.is_some_and(|it| !it.is_empty()), "{way}: no evidence");
+        assert!(
+            evidence.is_some_and(|it| !it.is_empty()),
+            "{way}: no evidence"
+        );
     }
 }
 
@@ -97,18 +111,38 @@ fn a_broken_threshold_is_named_and_ends_with_99() {
     let scenario = format!("{MORNING}\"delivery.all.p50_ms\" = {{ at_most = 0.0 }}\n");
     let told = rig.run(&scenario, &[], &[]).expect("it runs");
     assert_eq!(told.code, Some(99), "{}", told.text);
-    assert!(told.text.contains("delivery.all.p50_ms is"), "{}", told.text);
+    assert!(
+        told.text.contains("delivery.all.p50_ms is"),
+        "{}",
+        told.text
+    );
 }
 
 #[test]
 fn what_cannot_be_begun_is_refused_with_a_sentence() {
     let rig = Rig::new().expect("a municipality");
     let rows: [(String, &[&str], &str); 5] = [
-        (MORNING.replace("drops", "drips"), &[], "unknown field `drips`"),
+        (
+            MORNING.replace("drops", "drips"),
+            &[],
+            "unknown field `drips`",
+        ),
         (MORNING.replace("3s", "0s"), &[], "lasts no time"),
-        (format!("{MORNING}\n[[event]]\nat = \"6s\"\ndo = \"kill_server\"\n"), &["--serve", ""], "--serve"),
-        (MORNING.to_owned(), &["--serve", "", "--server", "ws://127.0.0.1:9"], "no server answers"),
-        (MORNING.to_owned(), &["--people", "no/such/folder"], "make the people first"),
+        (
+            format!("{MORNING}\n[[event]]\nat = \"6s\"\ndo = \"kill_server\"\n"),
+            &["--serve", ""],
+            "--serve",
+        ),
+        (
+            MORNING.to_owned(),
+            &["--serve", "", "--server", "ws://127.0.0.1:9"],
+            "no server answers",
+        ),
+        (
+            MORNING.to_owned(),
+            &["--people", "no/such/folder"],
+            "make the people first",
+        ),
     ];
     for (scenario, arguments, says) in rows {
         let told = rig.run(&scenario, arguments, &[]).expect("it runs");
@@ -120,13 +154,19 @@ fn what_cannot_be_begun_is_refused_with_a_sentence() {
 #[test]
 fn refused_tokens_strangers_and_few_descriptors_are_told_apart() {
     let rig = Rig::new().expect("a municipality");
-    let told = rig.run_with_secret(MORNING, "not the server's").expect("it runs");
+    let told = rig
+        .run_with_secret(MORNING, "not the server's")
+        .expect("it runs");
     assert_eq!(told.code, Some(1), "{}", told.text);
     assert!(told.text.contains("refuses the tokens"), "{}", told.text);
 
     let told = rig.run_without_import(MORNING).expect("it runs");
     assert_eq!(told.code, Some(1), "{}", told.text);
-    assert!(told.text.contains("does not know these people"), "{}", told.text);
+    assert!(
+        told.text.contains("does not know these people"),
+        "{}",
+        told.text
+    );
 
     let told = rig.run_with_descriptors(MORNING, 150).expect("it runs");
     assert_eq!(told.code, Some(1), "{}", told.text);
@@ -140,5 +180,10 @@ fn an_agent_that_dies_leaves_a_partial_result_and_never_a_pass() {
     assert_eq!(told.code, Some(1), "{}", told.text);
     assert_eq!(told.result["verdict"]["word"], "incomplete");
     assert!(told.text.contains("died"), "{}", told.text);
-    assert!(told.result["curve"].as_array().is_some_and(|it| !it.is_empty()), "what there was is kept");
+    assert!(
+        told.result["curve"]
+            .as_array()
+            .is_some_and(|it| !it.is_empty()),
+        "what there was is kept"
+    );
 }

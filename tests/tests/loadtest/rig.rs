@@ -38,24 +38,45 @@ impl Rig {
         let tester = program("KLOKKE_LOAD_BIN")?;
         let folder = tempfile::tempdir()?;
         let all = folder.path().join("country");
-        let made = Command::new(&tester).args(["people", "--scale", "1/60", "--out"]).arg(&all).output()?;
-        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made = Command::new(&tester)
+            .args(["people", "--scale", "1/60", "--out"])
+            .arg(&all)
+            .output()?;
+        ensure!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         let people = folder.path().join("people");
         fs::create_dir(&people)?;
         let mut files: Vec<_> = all.read_dir()?.flatten().map(|it| it.path()).collect();
         files.sort();
         let municipality = files.first().context("a municipality")?;
         fs::copy(municipality, people.join("m.jsonl"))?;
-        fs::write(folder.path().join("klokke.toml"), include_str!("../../real-parts.toml"))?;
+        fs::write(
+            folder.path().join("klokke.toml"),
+            include_str!("../../real-parts.toml"),
+        )?;
         fs::write(folder.path().join("secret"), SECRET)?;
-        let rig = Self { folder, people, tester };
+        let rig = Self {
+            folder,
+            people,
+            tester,
+        };
         let imported = server::command()?
             .args(["import", "--apply", "--config"])
             .arg(rig.path("klokke.toml"))
-            .args(["--set", &format!("store.path={}", rig.path("data").display())])
+            .args([
+                "--set",
+                &format!("store.path={}", rig.path("data").display()),
+            ])
             .arg(rig.people.join("m.jsonl"))
             .output()?;
-        ensure!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+        ensure!(
+            imported.status.success(),
+            "{}",
+            String::from_utf8_lossy(&imported.stderr)
+        );
         Ok(rig)
     }
 
@@ -73,12 +94,22 @@ impl Rig {
         )
     }
 
-    fn command(&self, scenario: &str, serve: Option<&str>, port: u16, more: &[&str]) -> Result<Command> {
+    fn command(
+        &self,
+        scenario: &str,
+        serve: Option<&str>,
+        port: u16,
+        more: &[&str],
+    ) -> Result<Command> {
         let file = self.path("scenario.toml");
         fs::write(&file, scenario)?;
         let mut command = Command::new(&self.tester);
         let has = |name: &str| more.contains(&name);
-        command.arg("run").arg(&file).arg("--out").arg(self.path("results"));
+        command
+            .arg("run")
+            .arg(&file)
+            .arg("--out")
+            .arg(self.path("results"));
         if !has("--people") {
             command.arg("--people").arg(&self.people);
         }
@@ -102,7 +133,9 @@ impl Rig {
                 at += 1;
             }
         }
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_")) {
+        for (name, _) in
+            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_"))
+        {
             command.env_remove(name);
         }
         Ok(command)
@@ -122,7 +155,13 @@ impl Rig {
             result: Value::Null,
             html: String::new(),
         };
-        for entry in self.path("results").read_dir().into_iter().flatten().flatten() {
+        for entry in self
+            .path("results")
+            .read_dir()
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let path = entry.path();
             match path.extension().and_then(|it| it.to_str()) {
                 Some("json") => told.result = serde_json::from_slice(&fs::read(path)?)?,
@@ -136,7 +175,12 @@ impl Rig {
     /// Runs a scenario against the built server.
     pub(crate) fn run(&self, scenario: &str, more: &[&str], environment: &[&str]) -> Result<Told> {
         let port = free_port()?;
-        let serve = self.serve(&program("KLOKKE_BIN")?, "data", port, &environment.join(" "));
+        let serve = self.serve(
+            &program("KLOKKE_BIN")?,
+            "data",
+            port,
+            &environment.join(" "),
+        );
         self.told(self.command(scenario, Some(&serve), port, more)?)
     }
 
@@ -168,12 +212,26 @@ impl Rig {
         let port = free_port()?;
         let serve = self.serve(&program("KLOKKE_BIN")?, "data", port, "");
         // The server keeps its own limit: only the tester's agents are held down.
-        let inner = self.command(scenario, Some(&format!("sh -c 'ulimit -n 4000; exec {serve}'")), port, &["--agents", "1"])?;
+        let inner = self.command(
+            scenario,
+            Some(&format!("sh -c 'ulimit -n 4000; exec {serve}'")),
+            port,
+            &["--agents", "1"],
+        )?;
         let mut words: Vec<String> = vec![quoted(inner.get_program().to_string_lossy().as_ref())];
-        words.extend(inner.get_args().map(|it| quoted(it.to_string_lossy().as_ref())));
+        words.extend(
+            inner
+                .get_args()
+                .map(|it| quoted(it.to_string_lossy().as_ref())),
+        );
         let mut limited = Command::new("sh");
-        limited.args(["-c", &format!("ulimit -S -n {most}; exec {}", words.join(" "))]);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_")) {
+        limited.args([
+            "-c",
+            &format!("ulimit -S -n {most}; exec {}", words.join(" ")),
+        ]);
+        for (name, _) in
+            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_"))
+        {
             limited.env_remove(name);
         }
         self.told(limited)
@@ -191,7 +249,9 @@ impl Rig {
         for line in lines {
             if line.contains("waiting for 1 agent") {
                 let mut command = Command::new(&self.tester);
-                command.args(["agent", "--join", &control, "--people"]).arg(&self.people);
+                command
+                    .args(["agent", "--join", &control, "--people"])
+                    .arg(&self.people);
                 agent = Some(command.spawn()?);
             }
             text.push_str(&line);
@@ -214,7 +274,9 @@ impl Rig {
             // A line of progress: people are online.
             if line.contains("online") {
                 if let Some(agent) = agent_of(run.id())? {
-                    let killed = Command::new("kill").args(["-9", &agent.to_string()]).status()?;
+                    let killed = Command::new("kill")
+                        .args(["-9", &agent.to_string()])
+                        .status()?;
                     ensure!(killed.success(), "the agent could not be killed");
                 }
             }
@@ -229,15 +291,26 @@ impl Rig {
     fn begin(&self, command: Command) -> Result<(Child, impl Iterator<Item = String> + use<>)> {
         let _ = fs::remove_dir_all(self.path("results")); // There may be none yet.
         let mut words = vec![quoted(command.get_program().to_string_lossy().as_ref())];
-        words.extend(command.get_args().map(|it| quoted(it.to_string_lossy().as_ref())));
+        words.extend(
+            command
+                .get_args()
+                .map(|it| quoted(it.to_string_lossy().as_ref())),
+        );
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec {} 1>&2", words.join(" "))]);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_")) {
+        for (name, _) in
+            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_"))
+        {
             shell.env_remove(name);
         }
         let mut child = shell.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let out = child.stderr.take().context("standard error")?;
-        Ok((child, BufReader::new(out).lines().map_while(std::result::Result::ok)))
+        Ok((
+            child,
+            BufReader::new(out)
+                .lines()
+                .map_while(std::result::Result::ok),
+        ))
     }
 }
 
@@ -248,7 +321,10 @@ fn agent_of(run: u32) -> Result<Option<u32>> {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         words.split(|byte| *byte == 0).any(|word| word == b"agent")
     };
-    Ok(children.split_whitespace().filter_map(|it| it.parse().ok()).find(is_agent))
+    Ok(children
+        .split_whitespace()
+        .filter_map(|it| it.parse().ok())
+        .find(is_agent))
 }
 
 fn quoted(word: &str) -> String {

@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::list::view;
 use super::record::{NOTIFICATIONS_MAX, Notification, note_key};
 use super::tidy::{drop_oldest, due_key};
+use crate::admission::Work;
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
 use crate::domain::text::Text;
 use crate::domain::threads::{RECIPIENTS_MAX, check_children};
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::{Content, Refusal};
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId, channel};
@@ -121,6 +124,7 @@ impl Operation for Create {
         summary: "Notify persons, at most 400; what comes again under the same tag takes the place of what was.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/notifications")),
+        work: Importance::by_staff(Work::Care, Work::Posts),
         rights: &[Action::Notify],
         errors: &[
             &error::NOT_ALLOWED,

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::create::AnyTag;
 use super::record::{Notification, note_key};
 use super::tidy::tell;
+use crate::admission::Work;
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
@@ -34,6 +37,7 @@ impl Operation for Dismiss {
             Method::Delete,
             "/v1/profiles/{profile}/notifications/{tag}",
         )),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[&error::PROFILE_NOT_YOURS],
     };

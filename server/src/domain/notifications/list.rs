@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{NOTIFICATIONS_MAX, Notification, note_prefix};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{RecordKey, Refusal};
 use crate::people::{ObjectId, ProfileId};
 
@@ -61,6 +62,7 @@ impl Operation for List {
             Method::Get,
             "/v1/profiles/{profile}/notifications",
         )),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[&error::PROFILE_NOT_YOURS],
     };

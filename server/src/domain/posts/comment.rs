@@ -8,9 +8,10 @@ use serde_json::json;
 use super::record::{CommentRecord, comment_key, post_key};
 use super::view::open;
 use super::{COMMENT_LENGTH_MAX, COMMENTS_MAX, PostId};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{Content, Refusal};
 use crate::people::rights::Action;
 use crate::people::{ObjectId, PersonRef, ProfileId};
@@ -49,6 +50,7 @@ impl Operation for Comment {
         summary: "Comment on a post.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/posts/{post}/comments")),
+        work: Importance::by_staff(Work::Staff, Work::Posts),
         rights: &[Action::Comment],
         errors: &[
             &error::NOT_FOUND,

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::PostId;
 use super::record::{DUE_PREFIX, Post, post_key};
 use super::view::{change, say};
+use crate::admission::Work;
 use crate::domain::notifications;
-use crate::domain::{Context, Declaration, Kind, Operation, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Operation, Target};
 use crate::ledger::{RecordKey, Refusal};
 use crate::people::{ObjectId, ProfileId, UnitCode};
 
@@ -40,6 +41,7 @@ impl Operation for PublishDue {
         summary: "Publish and take down what has fallen due, and take expired notifications away.",
         kind: Kind::Internal,
         rest: None,
+        work: Importance::of(Work::Posts),
         rights: &[],
         errors: &[],
     };

@@ -7,9 +7,10 @@ use super::publish::{check_times, may_publish};
 use super::record::{Important, due_key};
 use super::view::{PostView, again, change, open, view};
 use super::{BODY_LENGTH_MAX, PostId, TITLE_LENGTH_MAX};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -47,6 +48,7 @@ impl Operation for Edit {
         summary: "Put other words in place of one's own post; readers are told.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/posts/{post}")),
+        work: Importance::by_staff(Work::Staff, Work::Posts),
         rights: &[
             Action::PublishToGroup,
             Action::PublishToUnit,

@@ -7,8 +7,9 @@ use super::comment::CommentView;
 use super::record::{CommentRecord, comments_prefix};
 use super::view::{PostView, open, view};
 use super::{COMMENTS_MAX, PostId};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{RecordKey, Refusal};
 use crate::people::{ObjectId, PersonRef, ProfileId};
 
@@ -40,6 +41,7 @@ impl Operation for Get {
         summary: "Read one post with its comments.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/posts/{post}")),
+        work: Importance::of(Work::Posts),
         rights: &[],
         errors: &[
             &error::NOT_FOUND,

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::PostId;
 use super::record::{Place, Post, post_key};
 use super::view::{PostView, view, viewer};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
 use crate::domain::threads::PAGE_DEFAULT;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{RecordKey, Refusal};
 use crate::people::{ObjectId, ProfileId, Roster, show};
 
@@ -60,6 +61,7 @@ impl Operation for List {
         summary: "List the posts of a group or a unit, newest first.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/posts")),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
     };

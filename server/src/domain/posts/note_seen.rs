@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::PostId;
 use super::record::Place;
-use crate::domain::{Context, Declaration, Empty, Kind, Operation, Target};
+use crate::admission::Work;
+use crate::domain::{Context, Declaration, Empty, Importance, Kind, Operation, Target};
 use crate::ledger::{Content, Refusal};
 use crate::people::{ObjectId, ProfileId, channel};
 
@@ -30,6 +31,7 @@ impl Operation for NoteSeen {
         summary: "Tell the devices of a profile that it has looked at a place of another unit.",
         kind: Kind::Internal,
         rest: None,
+        work: Importance::of(Work::Posts),
         rights: &[],
         errors: &[],
     };

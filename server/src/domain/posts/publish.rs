@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::record::{Important, Place, Post, due_key, post_key};
 use super::view::{PostView, again, say, view};
 use super::{BODY_LENGTH_MAX, PostId, TITLE_LENGTH_MAX};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::{Action, Reach};
 use crate::people::{ObjectId, PortalRole, ProfileId, audience_of, audience_of_portals};
@@ -57,6 +58,7 @@ impl Operation for Publish {
         summary: "Publish a post to a group or a whole unit, now or at a later time.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/posts")),
+        work: Importance::by_staff(Work::Staff, Work::Posts),
         rights: &[
             Action::PublishToGroup,
             Action::PublishToUnit,

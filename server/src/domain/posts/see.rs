@@ -7,9 +7,12 @@ use super::PostId;
 use super::note_seen::{Input as Seen, tell_own_devices};
 use super::record::Post;
 use super::view::open;
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::operation::ledger_of;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
@@ -32,6 +35,7 @@ impl Operation for See {
         summary: "Note that a profile has looked at a place up to a post; its other devices are told.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/posts/{post}/seen")),
+        work: Importance::of(Work::Posts),
         rights: &[],
         errors: &[
             &error::NOT_FOUND,

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::PostId;
 use super::view::{PostView, again, change, open, view};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -30,6 +31,7 @@ impl Operation for Withdraw {
         summary: "Take a post down; readers are told, and nobody gets its words any more.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Delete, "/v1/posts/{post}")),
+        work: Importance::by_staff(Work::Staff, Work::Posts),
         rights: &[Action::Moderate],
         errors: &[
             &error::NOT_FOUND,

@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
 use crate::domain::threads::record::thread_key;
 use crate::domain::threads::{PAGE_DEFAULT, ThreadId};
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::access_log::{self, AccessPage};
 use crate::people::rights::Action;
@@ -67,6 +68,7 @@ impl Operation for AccessList {
         summary: "List who saw a sensitive thread in full, or was sent it live, oldest first.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/threads/{thread}/accesses")),
+        work: Importance::of(Work::Lists),
         rights: &[Action::ReadAccessLog],
         errors: &[&error::NOT_ALLOWED, &error::STEP_UP_REQUIRED],
     };

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access_list::Output;
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
 use crate::domain::threads::PAGE_DEFAULT;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId, access_log};
@@ -37,6 +38,7 @@ impl Operation for AccessOfPerson {
         summary: "List what somebody saw in full of what is sensitive, or was sent live, oldest first.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/profiles/{person}/accesses")),
+        work: Importance::of(Work::Lists),
         rights: &[Action::ReadAccessLog],
         errors: &[&error::NOT_FOUND],
     };

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Work;
 use crate::domain::badge::{self, Badge};
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::domain::{error, posts};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
@@ -35,6 +36,7 @@ impl Operation for BadgeGet {
         summary: "Read what waits for a profile, by area.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/profiles/{profile}/badge")),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[&error::PROFILE_NOT_YOURS],
     };

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Work;
 use crate::domain::badge::{self, Badge};
-use crate::domain::{Context, Declaration, Kind, Operation, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Operation, Target};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
@@ -25,6 +26,7 @@ impl Operation for BadgeRecount {
         summary: "Count anew what waits for a profile.",
         kind: Kind::Internal,
         rest: None,
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[],
     };

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::{Service, Work};
 use crate::domain::badge::{self, Badge};
 use crate::domain::bounded;
 use crate::domain::error;
@@ -13,7 +14,7 @@ use crate::domain::posts::{self, PostView};
 use crate::domain::threads;
 use crate::domain::threads::view::ThreadSummary;
 use crate::domain::{
-    Context, Declaration, Degraded, Kind, Method, Missing, Operation, Rest, Target,
+    Context, Declaration, Degraded, Importance, Kind, Method, Missing, Operation, Rest, Target,
 };
 use crate::ledger::Refusal;
 use crate::people::{GroupId, GroupKind, ObjectId, PersonRef, ProfileId, UnitCode, UserKind};
@@ -43,6 +44,9 @@ pub struct Output {
     /// it.
     #[serde(default)]
     pub further: Vec<UnitCode>,
+    /// How service is, when it is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
 }
 
 /// The first screen of one profile.
@@ -93,6 +97,7 @@ impl Operation for Start {
         summary: "Read the first screen of a login: each profile with its newest threads, posts, notifications and badge.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/session")),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[],
         errors: &[&error::NOT_SIGNED_IN],
     };
@@ -148,6 +153,7 @@ impl Operation for Start {
             screens,
             degraded: missing.degraded,
             further: missing.further,
+            service: missing.reduced,
         })
     }
 }

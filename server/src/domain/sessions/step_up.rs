@@ -8,9 +8,10 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::operation::{encode, read};
-use crate::domain::{Context, Declaration, Kind, Operation, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Operation, Target};
 use crate::ledger::Refusal;
 use crate::people::{Assurance, AssuranceLevel, ProfileId};
 
@@ -65,6 +66,7 @@ impl Operation for StepUp {
         summary: "Raise an open session with a newer token; sensitive content then shows in full for twenty minutes.",
         kind: Kind::Query,
         rest: None,
+        work: Importance::of(Work::Care),
         rights: &[],
         errors: &[&error::STEP_UP_REFUSED, &error::NEEDS_CONNECTION],
     };

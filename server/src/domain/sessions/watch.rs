@@ -4,7 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Context, Declaration, Empty, Kind, Operation, Target};
+use crate::admission::Work;
+use crate::domain::{Context, Declaration, Empty, Importance, Kind, Operation, Target};
 use crate::ledger::Refusal;
 use crate::people::{ProfileId, SubjectId, UnitCode, access_log};
 
@@ -29,6 +30,7 @@ impl Operation for Watch {
         summary: "Note that open sessions of a login hear what is sensitive in full for a while.",
         kind: Kind::Internal,
         rest: None,
+        work: Importance::of(Work::Care),
         rights: &[],
         errors: &[],
     };

@@ -9,8 +9,9 @@ use super::delivery::{Saying, check_count, open, say};
 use super::record::{MessageKind, Party};
 use super::view::MessageView;
 use super::{RECIPIENTS_MAX, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -37,6 +38,7 @@ impl Operation for AddParticipants {
         summary: "Add people to a thread; they see the whole of it.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/threads/{thread}/participants")),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[
             Action::AddParticipants,
             Action::AddressGroup,

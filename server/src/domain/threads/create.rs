@@ -10,9 +10,10 @@ use super::delivery::{Saying, check_count, say};
 use super::record::{BoxItem, MessageKind, Parties, Party, Replies, Thread, Via};
 use super::view::{MessageView, ThreadSummary, bare, bare_summary, full, summary};
 use super::{MessageId, RECIPIENTS_MAX, SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::{Action, Reach, reaches, reaches_child, right_of};
 use crate::people::{GroupId, InboxId, ObjectId, PortalRole, ProfileId, UserKind, show_own};
@@ -84,6 +85,7 @@ impl Operation for Create {
         summary: "Start a thread with persons, groups or shared inboxes, at most 400 recipients.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/threads")),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[
             Action::StartThread,
             Action::AddressGroup,

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::change::{again, change, open_message, shown};
 use super::view::MessageView;
 use super::{MessageId, TEXT_LENGTH_MAX, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -39,6 +40,7 @@ impl Operation for Edit {
             Method::Patch,
             "/v1/threads/{thread}/messages/{message}",
         )),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[Action::WriteInThread],
         errors: &[
             &error::NOT_FOUND,

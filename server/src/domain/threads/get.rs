@@ -7,8 +7,9 @@ use super::ThreadId;
 use super::delivery::{Opened, open};
 use super::record::{BoxItem, box_key};
 use super::view::{ThreadSummary, bare_summary, summary};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, PersonRef, ProfileId, Roster, show};
 
@@ -50,6 +51,7 @@ impl Operation for Get {
         summary: "Read one thread: its head, the reader's counters, and who takes part.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/threads/{thread}")),
+        work: Importance::of(Work::Messages),
         rights: &[],
         errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
     };

@@ -8,9 +8,10 @@ use super::delivery::{messages_after, open};
 use super::record::Message;
 use super::view::{MessageView, bare, full, withheld};
 use super::{PAGE_DEFAULT, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId, Roster, show};
 
@@ -51,6 +52,7 @@ impl Operation for MessageList {
         summary: "List the messages of a thread, newest first.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/threads/{thread}/messages")),
+        work: Importance::of(Work::Messages),
         rights: &[],
         errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
     };

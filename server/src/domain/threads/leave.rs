@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::ThreadId;
 use super::delivery::{Saying, has_room, open, say};
 use super::record::{BoxItem, MessageKind, Party, box_key, parties_key};
+use crate::admission::Work;
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
@@ -34,6 +37,7 @@ impl Operation for Leave {
             Method::Delete,
             "/v1/threads/{thread}/participation",
         )),
+        work: Importance::of(Work::Messages),
         rights: &[],
         errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
     };

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::record::{BoxItem, Thread, box_prefix, place_of_box, thread_key};
 use super::view::{ThreadSummary, bare_summary, summary};
 use super::{PAGE_DEFAULT, PAGE_MAX, ThreadId};
+use crate::admission::Work;
 use crate::domain::badge::{self, Badge};
 use crate::domain::error;
 use crate::domain::page::{Cursor, Limit};
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::{RecordKey, Refusal};
 use crate::people::{ObjectId, ProfileId, Roster, show};
 
@@ -51,6 +52,7 @@ impl Operation for List {
         summary: "List the newest threads of a profile with their counters, a window at a time.",
         kind: Kind::Query,
         rest: Some(Rest::new(Method::Get, "/v1/profiles/{profile}/threads")),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[&error::PROFILE_NOT_YOURS],
     };

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::ThreadId;
 use super::delivery::{open, tell_own_devices};
 use super::record::{BoxItem, box_key};
+use crate::admission::Work;
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
@@ -33,6 +36,7 @@ impl Operation for Mute {
         summary: "Mute a thread for one profile, or unmute it.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/threads/{thread}/muted")),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[&error::NOT_FOUND, &error::PROFILE_NOT_YOURS],
     };

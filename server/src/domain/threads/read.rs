@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::delivery::{messages_after, open, tell_own_devices};
 use super::record::{BoxItem, Message, box_key, message_key};
 use super::{MessageId, ThreadId};
+use crate::admission::Work;
 use crate::domain::badge::{self, Area};
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::{ObjectId, ProfileId};
 
@@ -34,6 +37,7 @@ impl Operation for Read {
         summary: "Set how far a profile has read a thread; its other devices are told.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/threads/{thread}/read")),
+        work: Importance::of(Work::Lists),
         rights: &[],
         errors: &[
             &error::NOT_FOUND,

@@ -12,9 +12,10 @@ use super::record::{
 };
 use super::view::MessageView;
 use super::{TEXT_LENGTH_MAX, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -49,6 +50,7 @@ impl Operation for Reply {
         summary: "Answer in a thread: to everybody, or to its sender alone when that is the thread's rule.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/threads/{thread}/replies")),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[Action::WriteInThread],
         errors: &[
             &error::NOT_FOUND,

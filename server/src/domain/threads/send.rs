@@ -8,9 +8,10 @@ use super::delivery::{Saying, open, say};
 use super::record::{MessageKind, Replies};
 use super::view::MessageView;
 use super::{TEXT_LENGTH_MAX, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -36,6 +37,7 @@ impl Operation for Send {
         summary: "Say something to everybody in a thread. Send an idempotency key: a retry then says it once.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Post, "/v1/threads/{thread}/messages")),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[Action::WriteInThread],
         errors: &[
             &error::NOT_FOUND,

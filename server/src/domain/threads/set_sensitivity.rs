@@ -9,8 +9,9 @@ use super::change::{cover, thread_again};
 use super::delivery::{Opened, Saying, append, has_room, messages_after, open, say};
 use super::record::{BoxItem, MessageKind, box_key, message_key, thread_key};
 use super::view::{ThreadSummary, bare_summary, summary};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId, Roster, show};
@@ -36,6 +37,7 @@ impl Operation for SetSensitivity {
         summary: "Mark a thread sensitive or no longer so; only a stepped-up session may.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/threads/{thread}/sensitivity")),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[Action::MarkSensitive],
         errors: &[
             &error::NOT_FOUND,

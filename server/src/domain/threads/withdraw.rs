@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::change::{again, change, open_message, shown};
 use super::view::MessageView;
 use super::{MessageId, ThreadId};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Kind, Method, Operation, Rest, Target};
+use crate::domain::{Context, Declaration, Importance, Kind, Method, Operation, Rest, Target};
 use crate::ledger::Refusal;
 use crate::people::rights::Action;
 use crate::people::{ObjectId, ProfileId};
@@ -37,6 +38,7 @@ impl Operation for Withdraw {
             Method::Delete,
             "/v1/threads/{thread}/messages/{message}",
         )),
+        work: Importance::by_staff(Work::Staff, Work::Messages),
         rights: &[Action::Moderate],
         errors: &[
             &error::NOT_FOUND,

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use jiff::civil::Date;
 
 use super::{local, may_manage};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::record::{Membership, PeopleRecord};
 use crate::people::rights::Action;
@@ -45,6 +48,7 @@ impl Operation for AddMember {
             Method::Put,
             "/v1/groups/{group}/members/{member}",
         )),
+        work: Importance::of(Work::Care),
         rights: &[Action::ManageGroups],
         errors: &[
             &error::NOT_FOUND,

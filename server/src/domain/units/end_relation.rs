@@ -4,8 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{last_day, local};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::record::PeopleRecord;
 use crate::people::rights::Action;
@@ -32,6 +35,7 @@ impl Operation for EndRelation {
         summary: "End the relation of an adult to a child; what is new stops at once.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Delete, "/v1/relations/{adult}/{child}")),
+        work: Importance::of(Work::Care),
         rights: &[Action::ManageRelations],
         errors: &[&error::NOT_FOUND, &error::NOT_ALLOWED],
     };

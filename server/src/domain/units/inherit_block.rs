@@ -1,6 +1,7 @@
 //! `communication.inherit`: a stop on writing, or its lifting, that came from a unit above; handed on to the units below.
 
-use crate::domain::{Context, Declaration, Empty, Kind, Operation, Target};
+use crate::admission::Work;
+use crate::domain::{Context, Declaration, Empty, Importance, Kind, Operation, Target};
 use crate::ledger::Refusal;
 use crate::people::record::{Block as BlockRecord, PeopleRecord};
 use crate::people::{self, INHERIT_BLOCK, InheritedBlock, ProfileId, stage};
@@ -14,6 +15,7 @@ impl Operation for InheritBlock {
         summary: "Take over a stop on writing from a unit above.",
         kind: Kind::Internal,
         rest: None,
+        work: Importance::of(Work::Care),
         rights: &[],
         errors: &[],
     };

@@ -4,8 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{last_day, local, may_manage};
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::record::PeopleRecord;
 use crate::people::rights::Action;
@@ -35,6 +38,7 @@ impl Operation for RemoveMember {
             Method::Delete,
             "/v1/groups/{group}/members/{member}",
         )),
+        work: Importance::of(Work::Care),
         rights: &[Action::ManageGroups],
         errors: &[&error::NOT_FOUND, &error::NOT_ALLOWED],
     };

@@ -4,9 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::local;
+use crate::admission::Work;
 use crate::domain::error;
 use crate::domain::text::Text;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::record::{Inbox, PeopleRecord};
 use crate::people::rights::Action;
@@ -39,6 +42,7 @@ impl Operation for SetInbox {
         summary: "Set up a shared inbox, or change its name and who looks after it.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Put, "/v1/inboxes/{inbox}")),
+        work: Importance::of(Work::Lists),
         rights: &[Action::ManageInboxes],
         errors: &[&error::NOT_ALLOWED, &error::UNKNOWN_RECIPIENT],
     };

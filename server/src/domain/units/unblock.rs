@@ -4,8 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::inherit_block::hand_down;
+use crate::admission::Work;
 use crate::domain::error;
-use crate::domain::{Context, Declaration, Empty, Kind, Method, Operation, Rest, Target};
+use crate::domain::{
+    Context, Declaration, Empty, Importance, Kind, Method, Operation, Rest, Target,
+};
 use crate::ledger::Refusal;
 use crate::people::record::{Block as BlockRecord, PeopleRecord};
 use crate::people::rights::Action;
@@ -32,6 +35,7 @@ impl Operation for Unblock {
         summary: "Let a kind of people write again, here and in every unit below.",
         kind: Kind::Command,
         rest: Some(Rest::new(Method::Delete, "/v1/units/{unit}/blocks/{kind}")),
+        work: Importance::of(Work::Care),
         rights: &[Action::BlockCommunication],
         errors: &[&error::NOT_ALLOWED, &error::OUTSIDE_MUNICIPALITY],
     };

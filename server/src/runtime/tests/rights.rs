@@ -42,6 +42,10 @@ fn put(put: Vec<PeopleRecord>) -> ChangePeople {
     }
 }
 
+pub(super) fn put_people() -> ChangePeople {
+    put(people())
+}
+
 /// The same people at the other school.
 fn people_elsewhere() -> Vec<PeopleRecord> {
     let records = people().into_iter().map(|record| {
