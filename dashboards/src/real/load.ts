@@ -178,7 +178,7 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     child.call('thread.get', { thread: 'G1.t999999' }),
     guardian.call('thread.get', { thread: secret.thread.id }),
     guardian.call('message.list', { thread: secret.thread.id }),
-    municipality.call('communication.block', { unit: 'M1', kind: 'external_actor', blocked: n % 2 === 0 }),
+    municipality.call(n % 2 ? 'communication.block' : 'communication.unblock', { unit: 'M1', kind: 'external_actor' }),
     leader.call('group.add_member', { group: 'G1.g2', member: people.children[n % 20]!.profile }),
     server.api('publish', { channel: 'ukendt:kanal', data: 1 }),
     fetch(`http://${address}/v1/session`, { headers: { Authorization: 'Bearer forkert' } }).then((answer) => answer.text()),
