@@ -60,8 +60,8 @@ export function written(value: number, unit: Unit): string {
 
 /** From 0 up in round steps, with one unit for the whole axis. */
 export function axis(max: number, unit: Unit, count: number): { top: number; ticks: { at: number; text: string }[] } {
-  const floor = unit === 'count' || unit === 'level' ? 1 : unit === 'seconds' ? 1e-6 : 1e-9;
-  const reach = Math.max(max, floor);
+  // Where all is 0 the axis still has a size, and one that means something.
+  const reach = max > 0 ? (unit === 'count' || unit === 'level' ? Math.max(max, 1) : max) : unit === 'seconds' ? 0.001 : unit === 'ratio' ? 0.01 : 1;
   const scale = scaleFor(reach, unit);
   const bare = reach / scale.size / count;
   const power = 10 ** Math.floor(Math.log10(bare));

@@ -18,6 +18,8 @@ export interface Fault {
   /** What goes wrong, for the test's name. */
   what: string;
   alerts: string[];
+  /** How often it is scraped, where the fault makes answers late. */
+  scrapeEvery?: string;
   around(folder: string): Around;
   /** Makes it go wrong, and goes on with it until every alert has fired. */
   inject(server: Server, isOver: () => boolean): Promise<void>;
@@ -126,15 +128,16 @@ export function badDisk(): Fault[] {
 }
 
 export const frozen: Fault = {
-  what: 'the machine freezes for 0.4 seconds again and again',
+  what: 'the machine freezes for 0.6 seconds again and again',
   alerts: ['KlokkeShardLag'],
+  scrapeEvery: '800ms',
   around: () => ({}),
   inject: async (server, isOver) => {
     while (!isOver()) {
       server.signal('SIGSTOP');
-      await pause(400);
+      await pause(600);
       server.signal('SIGCONT');
-      await pause(150);
+      await pause(200);
     }
   },
 };

@@ -79,8 +79,8 @@ describe('dashboards and rules on a real Prometheus', () => {
       },
     });
     prometheus.watch(HEALTHY, healthy.address);
-    const from = Date.now() / 1000;
     load = await startLoad(healthy, tls, 400, SECONDS * 0.7);
+    const from = Date.now() / 1000;
     await pause(SECONDS * 1000);
     const to = Date.now() / 1000;
     stretch = { from, to, step: Math.max(0.3, (to - from) / POINTS) };
@@ -157,7 +157,7 @@ describe('dashboards and rules on a real Prometheus', () => {
         before(async () => {
           const own = mkdtempSync(join(folder, 'fault-'));
           server = await Server.start(one.around(own));
-          prometheus.watch(job, server.address);
+          prometheus.watch(job, server.address, one.scrapeEvery);
           await prometheus.until(`up{job="${job}"} == 1`, 'it is scraped');
           injected = one.inject(server, () => over);
           // A failure is reported where it is awaited, after.
