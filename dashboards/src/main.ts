@@ -3,13 +3,14 @@
 //   --out FOLDER       where they go (dist)
 //   --runbooks PREFIX  what the address of a runbook begins with (docs/runbooks/)
 
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { boards } from './boards/all.ts';
 import { boardComplaints, complaints, readCatalogue, withRecordings } from './catalogue.ts';
+import { completeness } from './check.ts';
 import { grafana } from './grafana.ts';
 import { place, queriesOf } from './model.ts';
 import { ALERTS } from './rules/alerts.ts';
@@ -34,11 +35,11 @@ const found = [
   ...boards.flatMap((board) => boardComplaints(board, catalogue)),
   ...rules.flatMap(({ record, expr }) => complaints(record, expr, catalogue)),
   ...ALERTS.flatMap((alert) => complaints(alert.name, alert.expr(pace), catalogue)),
-  ...ALERTS.filter(({ name }) => !existsSync(join(DOCS, 'runbooks', `${name}.md`))).map(({ name }) => `${name}: no docs/runbooks/${name}.md`),
+  ...completeness(DOCS, join(HERE, 'rules/tests'), rules),
 ];
 for (const complaint of found) console.error(complaint);
 if (found.length) {
-  console.error(`${found.length} names are wrong`);
+  console.error(`${found.length} complaints`);
   process.exit(1);
 }
 

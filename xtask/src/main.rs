@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command line tool: what it says goes to the terminal.
 
 mod bench;
+mod dashboards;
 mod dev;
 mod house;
 mod process;
@@ -33,6 +34,8 @@ enum Verb {
     Dev(dev::Arguments),
     /// Measures Klokke beside its peers and prints a table.
     Bench(bench::Arguments),
+    /// Makes Grafana's dashboards and Prometheus' rules, and checks them.
+    Dashboards(dashboards::Arguments),
     /// Checks the house rules that no compiler checks.
     Tidy,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&house, &arguments),
         Verb::Dev(arguments) => dev::run(&house, &arguments),
         Verb::Bench(arguments) => bench::run(&house, &arguments),
+        Verb::Dashboards(arguments) => dashboards::run(&house, &arguments),
         Verb::Tidy => tidy::run(&house),
     };
     match result {

@@ -133,6 +133,46 @@ pub(crate) fn chromium(house: &House) -> Result<PathBuf> {
     Ok(CHROMIUM.into())
 }
 
+/// Finds Prometheus, or unpacks Debian's package below `target/foreign`, for which nobody needs to be root. Returns the folder
+/// with `prometheus` and `promtool`.
+pub(crate) fn prometheus(house: &House) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("KLOKKE_PROMETHEUS") {
+        let parent = Path::new(&named).parent().map(Path::to_owned);
+        return parent.context("KLOKKE_PROMETHEUS names no file");
+    }
+    let system = Path::new("/usr/bin");
+    if system.join("promtool").exists() && system.join("prometheus").exists() {
+        return Ok(system.to_owned());
+    }
+    let folder = house.foreign().join("prometheus");
+    let programs = folder.join("usr/bin");
+    if programs.join("promtool").exists() {
+        return Ok(programs);
+    }
+    ensure!(
+        exists("apt-get") && exists("dpkg"),
+        "no Prometheus: install it with promtool (prometheus.io), or name it in KLOKKE_PROMETHEUS"
+    );
+    println!("  unpacking the Debian package prometheus into target/foreign/prometheus");
+    fs::create_dir_all(&folder)?;
+    let download = || Program::new("apt-get", &folder).arguments(["download", "prometheus"]);
+    if !download().run()?.ok {
+        Program::new("apt-get", house.root())
+            .arguments(["update", "-qq"])
+            .must()?;
+        download().must()?;
+    }
+    let package = fs::read_dir(&folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|it| it == "deb"))
+        .context("apt-get downloaded no package")?;
+    Program::new("dpkg", &folder)
+        .arguments(["-x".as_ref(), package.as_os_str(), folder.as_os_str()])
+        .must()?;
+    fs::remove_file(&package)?;
+    Ok(programs)
+}
+
 /// Builds the demo page when its sources are newer than the last build.
 pub(crate) fn page(house: &House) -> Result<PathBuf> {
     let folder = house.path("web");

@@ -7,6 +7,15 @@ import { alertTable, lines, note, query, spread, stack, stat } from './kit.ts';
 
 const kept = (slo: string) => `1 - max(klokke:slo_error_ratio:1h{job=~"$job", slo="${slo}"})`;
 
+/** How far work is put off, as docs/overload.md tells it. */
+const LEVELS = {
+  0: { da: 'Normal', en: 'Normal' },
+  1: { da: '1: lister', en: '1: lists' },
+  2: { da: '2: opslag', en: '2: posts' },
+  3: { da: '3: beskeder', en: '3: messages' },
+  4: { da: '4: personale', en: '4: staff' },
+};
+
 export const morning: Board = {
   uid: 'klokke-morning',
   title: { da: 'Klokke – Morgenoverblik', en: 'Klokke – Morning overview' },
@@ -37,8 +46,8 @@ export const morning: Board = {
         }),
         stat(text.level, 4, 'level', [query(`max(${series('klokke_admission_level')})`, '')], {
           quiet: true,
-          thresholds: [{ at: 1, means: 'watch' }, { at: 3, means: 'wrong' }],
-          values: { 0: { da: 'Normal', en: 'Normal' } },
+          thresholds: [{ at: 1, means: 'watch' }, { at: 4, means: 'wrong' }],
+          values: LEVELS,
         }),
       ],
     },

@@ -14,6 +14,10 @@ import { Server } from './server.ts';
 
 /** A beat of the load; each does a little of everything. */
 const BEAT_MS = 120;
+const BEATS_UNDER_WAY_MAX = 20;
+/** What has no answer by then is left alone. */
+const PATIENCE_MS = 5_000;
+const patience = () => new Promise<void>((resolve) => setTimeout(resolve, PATIENCE_MS).unref());
 
 export const school: string = lines();
 
@@ -146,7 +150,7 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
   const began = Date.now();
   let beat = 0;
   let running = true;
-  const quiet = <T>(work: Promise<T>) => work.then(() => undefined, () => undefined);
+  const quiet = <T>(work: Promise<T>) => Promise.race([work.then(() => undefined, () => undefined), patience()]);
 
   const one = async (n: number): Promise<void> => {
     const due = Math.min(coming.length, Math.ceil((coming.length * (Date.now() - began)) / (rampSeconds * 1000)));
@@ -178,7 +182,7 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     child.call('thread.get', { thread: 'G1.t999999' }),
     guardian.call('thread.get', { thread: secret.thread.id }),
     guardian.call('message.list', { thread: secret.thread.id }),
-    municipality.call('communication.block', { unit: 'M1', kind: 'external_actor', blocked: n % 2 === 0 }),
+    municipality.call(n % 2 ? 'communication.block' : 'communication.unblock', { unit: 'M1', kind: 'external_actor' }),
     leader.call('group.add_member', { group: 'G1.g2', member: people.children[n % 20]!.profile }),
     server.api('publish', { channel: 'ukendt:kanal', data: 1 }),
     fetch(`http://${address}/v1/session`, { headers: { Authorization: 'Bearer forkert' } }).then((answer) => answer.text()),
@@ -217,10 +221,16 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     if (strangers.length > STRANGERS_MAX) strangers.shift()?.close();
   };
 
+  // A slow answer does not slow the beat down; only very many of them do.
+  const under = new Set<Promise<void>>();
   const loop = (async () => {
     while (running) {
-      await Promise.all([one(beat++), new Promise((resolve) => setTimeout(resolve, BEAT_MS))]);
+      const work = one(beat++).finally(() => under.delete(work));
+      under.add(work);
+      if (under.size >= BEATS_UNDER_WAY_MAX) await Promise.race(under);
+      await new Promise((resolve) => setTimeout(resolve, BEAT_MS));
     }
+    await Promise.all(under);
   })();
 
   return {

@@ -110,7 +110,7 @@ export const ALERTS: Alert[] = [
     name: 'KlokkeStaffRefused',
     severity: 'page',
     for: '2m',
-    expr: (pace) => `sum by (job) (rate(klokke_admission_refused_total{class=~"staff|attendance"}[${pace.of('5m')}])) > 0.1`,
+    expr: (pace) => `sum by (job) (rate(klokke_admission_refused_total{class=~"staff|care"}[${pace.of('5m')}])) > 0.1`,
     summary: { da: 'Personale bliver bedt om at vente', en: 'Staff are told to wait' },
     description: {
       da: 'Personale og fremmøde har deres egen andel og skal altid ind. Nu er den brugt op.',

@@ -28,6 +28,9 @@ const plus = (part: string, all: string) => `(${part} or ${all} * 0)`;
 /** Refusals that were the server's own: busy, unclear, unavailable, damaged, internal. */
 const OWN_FAULTS = 'code=~"100|1100|1101|1102|1103"';
 
+/** Who was told to come again: connects, not work. */
+const CONNECTS = 'reason=~"queue|wait"';
+
 export const OBJECTIVES: Objective[] = [
   {
     slo: 'delivery',
@@ -40,11 +43,11 @@ export const OBJECTIVES: Objective[] = [
     budget: 0.005,
     bad: (window) => {
       const slow = above('klokke_connect_duration_seconds', '1', window);
-      return `${slow} + ${plus(of('klokke_admission_refused_total', window), slow)}`;
+      return `${slow} + ${plus(of('klokke_admission_refused_total', window, CONNECTS), slow)}`;
     },
     total: (window) => {
       const answered = of('klokke_connect_duration_seconds_count', window);
-      return `${answered} + ${plus(of('klokke_admission_refused_total', window), answered)}`;
+      return `${answered} + ${plus(of('klokke_admission_refused_total', window, CONNECTS), answered)}`;
     },
   },
   {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Counts, Outcome, Step, Workshop};
 use crate::{
-    bench,
+    bench, dashboards,
     house::House,
     process::{Program, exists},
     setup, tidy,
@@ -104,6 +104,11 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
             "openapi",
             "schemathesis over the REST description, all checks",
             openapi,
+        ),
+        Step::new(
+            "dashboards",
+            "every query and alert against a real Prometheus; rules by promtool",
+            on_prometheus,
         ),
         Step::new(
             "bench",
@@ -238,6 +243,28 @@ fn sdk_go(workshop: &Workshop<'_>) -> Result<Outcome> {
         .variable("KLOKKE_BIN", workshop.server()?)
         .run()?;
     Ok(foreign(Counts::of_go(&said.lines).with_exit(said.ok)))
+}
+
+/// Makes the dashboards, then runs their queries on a loaded server and injects a fault for each alert.
+fn on_prometheus(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let house = workshop.house;
+    dashboards::run(house, &dashboards::Arguments::default())?;
+    let arguments = [
+        "--import",
+        "tsx",
+        "--test",
+        "--test-reporter=tap",
+        "src/real/step.test.ts",
+    ];
+    let said = dashboards::node(house, &arguments)?
+        .variable("KLOKKE_BIN", workshop.server()?)
+        .variable(
+            "KLOKKE_PROMETHEUS",
+            setup::prometheus(house)?.join("prometheus"),
+        )
+        .variable("KLOKKE_PREVIEWS", house.target().join("dashboards"))
+        .run()?;
+    Ok(foreign(Counts::of_node(&said.lines).with_exit(said.ok)))
 }
 
 /// A shared machine's figures say little, so none is judged; that all of them come is.
