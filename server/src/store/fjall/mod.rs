@@ -300,7 +300,7 @@ impl Store for FjallStore {
             let records = keys.iter().map(|key| reader.record(&id, key));
             records.collect()
         };
-        self.read(all).await
+        self.read(Read::Records, all).await
     }
 
     async fn scan(
