@@ -399,3 +399,55 @@ fn one_import_at_a_time_and_never_a_part_of_one() -> Result<()> {
     ensure!(after.body.contains("\"records\":0"), "{}", after.body);
     Ok(())
 }
+
+#[test]
+fn several_files_are_taken_in_turn_until_one_is_wrong() -> Result<()> {
+    let server = Settings::new().start()?;
+    let folder = server.config().with_file_name("several");
+    fs::create_dir_all(&folder)?;
+    let town = |number: u32| json!({"type": "unit", "code": format!("M{number}"), "name": SECRET_WORD, "kind": "municipality"});
+    let mut files = Vec::new();
+    for (number, line) in [
+        (1, town(1)),
+        (2, town(2)),
+        (3, json!({"type": "unit"})),
+        (4, town(4)),
+    ] {
+        let file = folder.join(format!("{number}.jsonl"));
+        fs::write(&file, text(&[line]))?;
+        files.push(file);
+    }
+    let key = server.config().with_file_name("api.key");
+    fs::write(&key, format!("{API_KEY}\n"))?;
+    let import = |files: &[std::path::PathBuf]| -> Result<Output> {
+        let mut command = command()?;
+        command.args(["import", "--apply", "--server"]);
+        command.arg(format!("http://{}", server.address()));
+        command.arg("--api-key-file").arg(&key).args(files);
+        Ok(command.output()?)
+    };
+    let stopped = import(&files)?;
+    let told = said(&stopped)?;
+    ensure!(!stopped.status.success(), "{told}");
+    ensure!(
+        told.contains("3.jsonl (the files before it are done)"),
+        "{told}"
+    );
+    ensure!(told.contains("line 1"), "{told}");
+    // The second is there, the fourth is not.
+    files.remove(2);
+    let output = import(&files)?;
+    let told = said(&output)?;
+    ensure!(output.status.success(), "{told}");
+    let changed = [
+        "0 records changed",
+        "0 records changed",
+        "1 records changed",
+    ];
+    let lines: Vec<&str> = told
+        .lines()
+        .filter(|line| line.ends_with("records changed"))
+        .collect();
+    ensure!(lines == changed, "{told}");
+    Ok(())
+}

@@ -105,12 +105,13 @@ pub struct Import {
     /// Where settings come from.
     #[command(flatten)]
     pub settings: Settings,
-    /// The file; `-` reads standard input.
-    pub file: PathBuf,
+    /// The files, taken one after the other; `-` reads standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
     /// Apply what is shown.
     #[arg(long)]
     pub apply: bool,
-    /// Apply only the plan with this digest, as an earlier run has shown it; refused if anything changed since.
+    /// Apply only the plan with this digest, as an earlier run has shown it; refused if anything changed since. For one file.
     #[arg(long, requires = "apply", value_name = "DIGEST")]
     pub plan: Option<PlanDigest>,
     /// Apply also when a large part of a unit would end.

@@ -23,40 +23,73 @@ use show::Show;
 const PROGRESS_LINES: u64 = 100_000;
 
 pub(super) async fn run(arguments: &Import) -> Result<ExitCode> {
+    ensure!(
+        arguments.plan.is_none() || arguments.files.len() == 1,
+        "--plan is the plan of one file"
+    );
     match &arguments.server {
-        Some(server) => remote::run(arguments, server).await,
-        None => into_store(arguments).await,
+        Some(server) => remote::run(arguments, server).await?,
+        None => into_store(arguments).await?,
     }
+    if !arguments.apply {
+        say("nothing was changed; add --apply to change it")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Into a store that no server has open.
-async fn into_store(arguments: &Import) -> Result<ExitCode> {
+async fn into_store(arguments: &Import) -> Result<()> {
     let given = &arguments.settings;
     let config = settings::read(given.config.as_deref(), &given.set)?;
-    let wanted = read(&arguments.file)?;
+    // The first file is read before a store is made for it.
+    let (first, rest) = arguments.files.split_first().context("no file is given")?;
+    let wanted = read(first)?;
     let store = offline::open_store(&config, offline::Missing::Make, Meters::default())?;
     let percent = config.import.ended_percent_max;
     offline::with_ledgers(store, async |ledgers| {
-        let plan = plan(ledgers, wanted, &arguments.override_local).await?;
-        let mut show = Show::new(arguments.json, arguments.ids);
-        plan.reports()
-            .try_for_each(|unit| show.report(&Report::Unit(unit)))?;
-        show.report(&Report::Plan(plan.summary(percent)))?;
-        if !arguments.apply {
-            say("nothing was changed; add --apply to change it")?;
-            return Ok(ExitCode::SUCCESS);
+        let done = take(ledgers, wanted, arguments, percent).await;
+        of_file(done, first, arguments)?;
+        for file in rest {
+            let wanted = of_file(read(file), file, arguments)?;
+            let done = take(ledgers, wanted, arguments, percent).await;
+            of_file(done, file, arguments)?;
         }
-        ensure!(
-            arguments.plan.is_none_or(|shown| shown == plan.digest),
-            "this is not the plan that was shown: the file or the people of its units changed since"
-        );
-        if !arguments.allow_mass_end {
-            plan.check_ends(percent)?;
-        }
-        apply(ledgers, plan).await?;
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     })
     .await
+}
+
+/// Says which of several files it was.
+pub(super) fn of_file<T>(done: Result<T>, file: &Path, arguments: &Import) -> Result<T> {
+    match arguments.files.len() {
+        0 | 1 => done,
+        _ => done.with_context(|| format!("{} (the files before it are done)", file.display())),
+    }
+}
+
+/// Shows what one file would change, and changes it when asked to.
+async fn take(
+    ledgers: &Ledgers<Roster>,
+    wanted: Wanted,
+    arguments: &Import,
+    percent: u8,
+) -> Result<()> {
+    let plan = plan(ledgers, wanted, &arguments.override_local).await?;
+    let mut show = Show::new(arguments.json, arguments.ids);
+    plan.reports()
+        .try_for_each(|unit| show.report(&Report::Unit(unit)))?;
+    show.report(&Report::Plan(plan.summary(percent)))?;
+    if !arguments.apply {
+        return Ok(());
+    }
+    ensure!(
+        arguments.plan.is_none_or(|shown| shown == plan.digest),
+        "this is not the plan that was shown: the file or the people of its units changed since"
+    );
+    if !arguments.allow_mass_end {
+        plan.check_ends(percent)?;
+    }
+    apply(ledgers, plan).await
 }
 
 fn read(path: &Path) -> Result<Wanted> {

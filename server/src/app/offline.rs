@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -11,13 +12,15 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::config::Config;
 use crate::domain::OutboxDoor;
 use crate::ledger::{
-    Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask, Spawner,
-    SystemClock,
+    Delivery, Ledgers, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask, Spawner, SystemClock,
 };
 use crate::people::{Change, Roster};
 use crate::store::Store;
 use crate::store::fjall::{FjallStore, Options};
 use crate::telemetry::Meters;
+
+/// When a ledger that nobody asks for is let go: nobody comes back to it, and a country's are more than memory holds.
+const DONE_WITH: Duration = Duration::from_secs(5);
 
 /// Whether a store is made where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ pub(super) async fn with_ledgers<T>(
         outlet: Arc::new(Nobody),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::new(SystemClock),
-        idle_unload: IDLE_UNLOAD,
+        idle_unload: DONE_WITH,
         // Nobody looks at what a command counts.
         meters: Meters::default(),
     });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::ring::Rings;
+use super::state::is_resident;
 use super::{ChannelName, Commit, CommitHash, Epoch, LedgerId, RecordKey, SealedCommit, State};
 use crate::store::{ChannelHead, Damaged, Head, Place, Record, Remembered, Store, StoreError};
 
@@ -88,6 +89,26 @@ impl<S: State> Base<S> {
         Ok(record)
     }
 
+    /// Reads records that will be asked for one by one, in one trip to the store instead of one each. No more than
+    /// [`CACHED_MAX`] of them stay at hand.
+    pub(super) async fn prefetch(&self, keys: &[RecordKey]) -> Result<(), StoreError> {
+        let missing: Vec<RecordKey> = {
+            let mut cached = self.cached.borrow_mut();
+            let missing = keys.iter().filter(|key| cached.records.get(*key).is_none());
+            missing.take(CACHED_MAX).cloned().collect()
+        };
+        let read = if self.head.seq == 0 {
+            vec![None; missing.len()]
+        } else {
+            self.store.get_many(&self.ledger, &missing).await?
+        };
+        let mut cached = self.cached.borrow_mut();
+        for (key, record) in missing.into_iter().zip(read) {
+            cached.records.insert(key, record);
+        }
+        Ok(())
+    }
+
     /// Extent of some channels, in the order asked.
     pub(super) async fn heads(
         &self,
@@ -151,7 +172,12 @@ impl<S: State> Base<S> {
                 .value
                 .clone()
                 .map(|value| Record { seq, index, value });
-            cached.records.insert(change.key.clone(), record);
+            // What is resident is not kept a second time: after an import that would be all of a unit's people.
+            if is_resident::<S>(&change.key) {
+                cached.records.remove(&change.key);
+            } else {
+                cached.records.insert(change.key.clone(), record);
+            }
         }
         for (channel, offset) in commit.entries.iter().flat_map(|entry| &entry.channels) {
             let head = match cached.heads.get(channel) {

@@ -117,6 +117,15 @@ impl<'a, S: State> View<'a, S> {
         Ok(self.committed(key).await?.map(|record| record.value))
     }
 
+    /// Fetches records that the job will get or put one by one, in one trip to the store.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn prefetch(&self, keys: &[RecordKey]) -> Result<(), Refusal> {
+        let fetched = self.base.prefetch(keys).await;
+        fetched.map_err(|error| self.fail(error))
+    }
+
     /// Records whose key starts with `prefix`, after `after`, as JSON, at most `limit` (cut to
     /// [`SCAN_LIMIT_MAX`]).
     ///

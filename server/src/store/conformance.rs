@@ -118,6 +118,9 @@ async fn a_conflict_changes_nothing(store: &impl Store) {
         .expect("read")
         .expect("there");
     assert_eq!((record.seq, &record.value[..]), (1, &b"1"[..]));
+    let keys = ["b", "a", "a"].map(RecordKey::from);
+    let several = store.get_many(&chain.ledger, &keys).await.expect("read");
+    assert_eq!(several, [None, Some(record.clone()), Some(record)]);
     assert_eq!(
         store
             .head(&chain.ledger)

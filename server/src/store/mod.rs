@@ -362,6 +362,19 @@ pub trait Store: Send + Sync + 'static {
     /// One record.
     async fn get(&self, ledger: &LedgerId, key: &RecordKey) -> Result<Option<Record>, StoreError>;
 
+    /// Several records, in the order asked, in one trip where the store can.
+    async fn get_many(
+        &self,
+        ledger: &LedgerId,
+        keys: &[RecordKey],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let mut records = Vec::with_capacity(keys.len());
+        for key in keys {
+            records.push(self.get(ledger, key).await?);
+        }
+        Ok(records)
+    }
+
     /// Records whose key starts with `prefix`, in key order, after `after`.
     async fn scan(
         &self,

@@ -2,7 +2,6 @@
 //! goes up once more with the digest of what was shown.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -18,8 +17,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
-use super::say;
 use super::show::Show;
+use super::{of_file, say};
 use crate::app::cli::Import;
 use crate::people::import::{Report, Summary};
 
@@ -32,26 +31,34 @@ const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 type Reading = stream::BoxStream<'static, std::io::Result<Frame<Bytes>>>;
 
-pub(super) async fn run(arguments: &Import, server: &Uri) -> Result<ExitCode> {
+pub(super) async fn run(arguments: &Import, server: &Uri) -> Result<()> {
+    let stdin = arguments.files.iter().any(|file| file == Path::new("-"));
     ensure!(
-        !arguments.apply || arguments.file != Path::new("-"),
+        !arguments.apply || !stdin,
         "to apply an import to a server the file is sent twice: give a file instead of -"
     );
     let door = Door::new(arguments, server)?;
+    for file in &arguments.files {
+        of_file(take(&door, file).await, file, arguments)?;
+    }
+    Ok(())
+}
+
+/// Shows what one file would change, and changes it when asked to.
+async fn take(door: &Door<'_>, file: &Path) -> Result<()> {
+    let arguments = door.arguments;
     let mut show = Show::new(arguments.json, arguments.ids);
     if let Some(shown) = arguments.plan {
-        door.send(Some(&shown.to_string()), &mut show).await?;
-        return Ok(ExitCode::SUCCESS);
+        door.send(file, Some(&shown.to_string()), &mut show).await?;
+        return Ok(());
     }
-    let Some(summary) = door.send(None, &mut show).await? else {
+    let Some(summary) = door.send(file, None, &mut show).await? else {
         bail!("the server broke its answer off");
     };
-    if !arguments.apply {
-        say("nothing was changed; add --apply to change it")?;
-    } else {
-        door.send(Some(&summary.plan), &mut show).await?;
+    if arguments.apply {
+        door.send(file, Some(&summary.plan), &mut show).await?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The way to the server.
@@ -92,11 +99,16 @@ impl<'a> Door<'a> {
     }
 
     /// Sends the file, to be shown or, with a plan, to be applied. Gives what the diff said last.
-    async fn send(&self, plan: Option<&str>, show: &mut Show) -> Result<Option<Summary>> {
+    async fn send(
+        &self,
+        file: &Path,
+        plan: Option<&str>,
+        show: &mut Show,
+    ) -> Result<Option<Summary>> {
         let request = Request::post(self.target(plan)?)
             .header("x-api-key", &self.key)
             .header(CONTENT_TYPE, "application/jsonl")
-            .body(StreamBody::new(reading(&self.arguments.file).await?))?;
+            .body(StreamBody::new(reading(file).await?))?;
         let answer = self.client.request(request).await;
         let answer = answer.context("the server does not answer")?;
         match answer.status().as_u16() {

@@ -93,8 +93,8 @@ impl FromStr for PlanDigest {
 pub struct Plan {
     /// By unit.
     pub units: BTreeMap<UnitCode, Diff>,
-    /// The units, those above before those below.
-    pub(super) order: Vec<UnitCode>,
+    /// The units with how many stand above each, those above before those below.
+    pub(super) order: Vec<(usize, UnitCode)>,
     /// What it is known by.
     pub digest: PlanDigest,
     /// Lines of the file.
@@ -272,7 +272,7 @@ pub async fn plan(
     digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     Ok(Plan {
         units,
-        order: order.into_iter().map(|(_, code)| code).collect(),
+        order,
         digest: PlanDigest(digest),
         lines,
     })

@@ -290,6 +290,19 @@ impl Store for FjallStore {
             .await
     }
 
+    async fn get_many(
+        &self,
+        ledger: &LedgerId,
+        keys: &[RecordKey],
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let (id, keys) = (ledger.clone(), keys.to_vec());
+        let all = move |reader: &Reader<'_>| {
+            let records = keys.iter().map(|key| reader.record(&id, key));
+            records.collect()
+        };
+        self.read(Read::Records, all).await
+    }
+
     async fn scan(
         &self,
         ledger: &LedgerId,

@@ -1,11 +1,15 @@
 //! What a plan promises: what it shows, whom it refuses, and that nothing else is written.
 
+use std::sync::Arc;
+
 use super::{PERCENT, SOUND, import, planned, town};
 use crate::ledger::testing::{Bench, run_local};
 use crate::ledger::{Actor, Call, CallError, LedgerId};
 use crate::people::import::{Override, PlanDigest, PlanError, RecordKind, Report, apply};
 use crate::people::record::{PeopleRecord, Person};
-use crate::people::{ChangePeople, Roster};
+use crate::people::{ChangePeople, Roster, sample};
+use crate::store::faulty::{Fault, FaultyStore};
+use crate::store::memory::MemoryStore;
 
 fn without(word: &str) -> String {
     SOUND
@@ -187,5 +191,39 @@ fn a_small_unit_may_lose_a_family_but_not_everybody() {
                 "{left} of 18 left"
             );
         }
+    });
+}
+
+#[test]
+fn an_import_that_stops_half_way_says_how_far_it_came_and_goes_on_from_there() {
+    run_local(async {
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+        let bench = Bench::on(store.clone());
+        let mut file = Vec::new();
+        sample::write(1, &mut file).expect("memory can be written");
+        let file = String::from_utf8(file).expect("JSON is UTF-8");
+        let first = planned(&bench, &file, &Override::Nothing)
+            .await
+            .expect("readable");
+        let total = first.records();
+        let mut steps = Vec::new();
+        store.fail([Fault::None; 7].into_iter().chain([Fault::Unavailable]));
+        let stopped = apply(&bench.ledgers, first, Actor::default(), |at| steps.push(at)).await;
+        let stopped = stopped.expect_err("the store stopped");
+        assert_eq!(
+            (stopped.total, steps.last().map(|at| at.done)),
+            (total, Some(stopped.done))
+        );
+        assert!((1..total).contains(&stopped.done), "{stopped}");
+        // The central body, the municipality, and its institutions only after that.
+        let order: Vec<&str> = steps.iter().map(|at| at.unit.as_str()).collect();
+        assert_eq!(order[..2], ["C1", "M101"]);
+        let rest = planned(&bench, &file, &Override::Nothing)
+            .await
+            .expect("readable");
+        assert_eq!(rest.records(), total - stopped.done);
+        let done = apply(&bench.ledgers, rest, Actor::default(), |_| {}).await;
+        assert_eq!(done.expect("it can be applied"), total - stopped.done);
+        assert_eq!(import(&bench, &file).await, 0, "and nothing is left");
     });
 }
