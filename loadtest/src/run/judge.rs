@@ -282,8 +282,18 @@ pub(super) fn one(figure: &str, threshold: Threshold, measured: Option<f64>) -> 
     }
 }
 
-/// The verdict; `broken_off` says why the run did not come to its end.
-pub(super) fn verdict(judged: &[Judged], broken_off: Option<&str>) -> Verdict {
+/// The verdict; `broken_off` says why the run did not come to its end, `aborted` which threshold ended it.
+pub(super) fn verdict(
+    judged: &[Judged],
+    broken_off: Option<&str>,
+    aborted: Option<&str>,
+) -> Verdict {
+    if let Some(why) = aborted {
+        return Verdict {
+            word: Word::Broken,
+            why: why.to_owned(),
+        };
+    }
     if let Some(why) = broken_off {
         return Verdict {
             word: Word::Incomplete,
@@ -397,11 +407,14 @@ mod tests {
         ]);
         let judged = judge(&scenario, &figures);
         assert_eq!(judged.iter().filter(|it| !it.held).count(), 1);
-        assert_eq!(verdict(&judged, None).word, Word::Broken);
+        assert_eq!(verdict(&judged, None, None).word, Word::Broken);
         figures.insert("connect.p99_ms".to_owned(), 9.0);
-        assert_eq!(verdict(&judge(&scenario, &figures), None).word, Word::Held);
         assert_eq!(
-            verdict(&judge(&scenario, &figures), Some("an agent died")).word,
+            verdict(&judge(&scenario, &figures), None, None).word,
+            Word::Held
+        );
+        assert_eq!(
+            verdict(&judge(&scenario, &figures), Some("an agent died"), None).word,
             Word::Incomplete
         );
     }
@@ -413,7 +426,7 @@ mod tests {
             ("unchecked".to_owned(), 0.0),
         ]);
         assert_eq!(
-            verdict(&judge(&scenario(""), &figures), None).word,
+            verdict(&judge(&scenario(""), &figures), None, None).word,
             Word::Broken
         );
     }

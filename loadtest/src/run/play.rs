@@ -1,5 +1,6 @@
 //! One run from beginning to end: agents gathered, told, listened to, asked at the end; whatever breaks off, what there is is kept.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::agent::plan::Plan;
 use crate::control::{FromAgent, Setup, ToAgent, VERSION};
 use crate::outcome::{self, Event, FORMAT, Machine, People, Replayed, Stretch, Violations};
 use crate::procfs;
-use crate::scenario::{ABORT_GRACE, COUNTRY_LOGINS, Happening, Scenario, Shape};
+use crate::scenario::{COUNTRY_LOGINS, Happening, Scenario, Shape};
 use crate::target::{self, Address};
 use crate::town::{Role, Town};
 
@@ -54,6 +55,11 @@ struct State {
     taking_part: [u64; 4],
     epoch: Instant,
     broken_off: Option<String>,
+    /// Why a threshold ended it before its time.
+    aborted: Option<String>,
+    abort_looked_s: u64,
+    /// Since when thresholds that abort are broken.
+    broken_since: BTreeMap<String, Instant>,
     ends: Ends,
     expected: u64,
     seen: u64,
@@ -100,6 +106,9 @@ impl Play {
             events: Vec::new(),
             taking_part,
             broken_off: None,
+            aborted: None,
+            abort_looked_s: 0,
+            broken_since: BTreeMap::new(),
             ends: Ends {
                 unanswered: 0,
                 unchecked: 0,
@@ -215,7 +224,6 @@ impl Play {
             .map(|it| (it.at.as_secs_f64() / self.arguments.speed, &it.what))
             .collect();
         events.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut broken_since: Option<Instant> = None;
         while state.now_s() < plan.ends_us() as f64 / 1e6 {
             ensure!(!INTERRUPTED.load(Ordering::Relaxed), "it was interrupted");
             if let Some((nth, heard)) = agents.listen(Duration::from_millis(100))? {
@@ -240,39 +248,47 @@ impl Play {
                 .map_or("", |span| self.scenario.stages[span.stage].name.as_str());
             progress.show(&state.gathered, agents.count(), stage, ends_s);
             state.must_make_sense(agents.count(), &self.arguments.server)?;
-            broken_since = self.abort(state, broken_since)?;
+            if let Some(why) = self.aborts(state) {
+                state.aborted = Some(why);
+                return Ok(());
+            }
         }
         self.end(agents, samples, &mut busy, state)
     }
 
-    /// Ends a run whose abort thresholds have been broken for too long.
-    fn abort(&self, state: &State, since: Option<Instant>) -> Result<Option<Instant>> {
-        let aborting = self
+    /// What ends the run now: a threshold that aborts, broken for too long without a break. Looked at once a second.
+    fn aborts(&self, state: &mut State) -> Option<String> {
+        let mut aborting = self
             .scenario
             .thresholds
             .iter()
-            .filter(|(_, threshold)| threshold.abort);
+            .filter_map(|(name, threshold)| Some((name, threshold, threshold.abort_after?)))
+            .peekable();
+        if aborting.peek().is_none() || state.abort_looked_s == state.second() {
+            return None;
+        }
+        state.abort_looked_s = state.second();
         let latencies = judge::latencies(&state.gathered);
-        let figures = judge::figures(
-            &state.gathered,
-            &latencies,
-            &Default::default(),
-            &state.ends,
-        );
-        let mut broken = aborting.filter_map(|(name, threshold)| {
-            let measured = *figures.get(name)?;
-            (!judge::one(name, *threshold, Some(measured)).held)
-                .then(|| format!("{name} is {measured:.3}"))
-        });
-        let Some(what) = broken.next() else {
-            return Ok(None);
-        };
-        let since = since.unwrap_or_else(Instant::now);
-        ensure!(
-            since.elapsed() < ABORT_GRACE,
-            "it was broken off: {what}, for {ABORT_GRACE:?} without a break"
-        );
-        Ok(Some(since))
+        let none = BTreeMap::new();
+        let figures = judge::figures(&state.gathered, &latencies, &none, &state.ends);
+        let (mut all, mut ends) = (BTreeMap::new(), None);
+        for (name, threshold, after) in aborting {
+            let measured = figures.get(name).copied();
+            let broken = measured.filter(|it| !judge::one(name, *threshold, Some(*it)).held);
+            let Some(measured) = broken else {
+                continue;
+            };
+            let since = state.broken_since.get(name).copied();
+            let since = since.unwrap_or_else(Instant::now);
+            all.insert(name.clone(), since);
+            if since.elapsed() >= after.div_f64(self.arguments.speed) {
+                ends = Some(format!(
+                    "it was ended early: {name} was {measured:.3}, for {after:?} without a break"
+                ));
+            }
+        }
+        state.broken_since = all;
+        ends
     }
 
     /// After the last stage: all that was begun ends, everybody comes back, and is asked.
@@ -409,7 +425,11 @@ impl Play {
             },
             began: began.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             lasted_s: state.lasted_s,
-            verdict: judge::verdict(&thresholds, state.broken_off.as_deref()),
+            verdict: judge::verdict(
+                &thresholds,
+                state.broken_off.as_deref(),
+                state.aborted.as_deref(),
+            ),
             figures,
             thresholds,
             latencies,
@@ -506,7 +526,8 @@ impl State {
 
     fn sample(&mut self, samples: Option<&Receiver<Sample>>, busy: &mut Busy) {
         for sample in samples.into_iter().flat_map(Receiver::try_iter) {
-            let at = sample.at.saturating_duration_since(self.epoch).as_secs();
+            // A second is named by its end.
+            let at = sample.at.saturating_duration_since(self.epoch).as_secs() + 1;
             self.gathered.sample(at, sample, busy.since());
         }
     }

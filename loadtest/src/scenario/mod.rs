@@ -277,13 +277,11 @@ pub struct Threshold {
     pub at_most: Option<f64>,
     /// Least.
     pub at_least: Option<f64>,
-    /// Ends the run when it has been broken for [`ABORT_GRACE`] without a break.
-    pub abort: bool,
+    /// Ends the run when it has been broken for this long without a break: a grace in which a restart of the server, which
+    /// people survive, may pass.
+    #[serde(with = "time::optional")]
+    pub abort_after: Option<Duration>,
 }
-
-/// How long a threshold that aborts may be broken before it does: long enough for a restart of the server, which every
-/// scenario survives.
-pub const ABORT_GRACE: Duration = Duration::from_secs(30);
 
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]

@@ -13,3 +13,14 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
             D::Error::custom(format!("\"{text}\" is no time such as 90s, 30m or 1h 30m"))
         })
 }
+
+/// A time that may be left out.
+pub(super) mod optional {
+    use super::{Deserializer, Duration};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(from).map(Some)
+    }
+}

@@ -1,7 +1,5 @@
 //! The Prometheus text form of what was counted, with the process's own figures (`process_*`).
 
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{self, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
@@ -22,7 +20,7 @@ impl Telemetry {
             .zip(self.families())
             .filter_map(|(spec, series)| family(spec, series))
             .collect();
-        families.extend(ProcessCollector::for_self().collect());
+        families.extend(super::process::families());
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             // Writing to memory cannot fail; a family without a series could, and none is made.

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::core::Collector as _;
-use prometheus::process_collector::ProcessCollector;
-
 use super::catalogue::CATALOGUE;
 use super::meters::{Reading, Telemetry};
 
@@ -22,7 +19,7 @@ impl ProcessFigures {
     #[must_use]
     pub fn now() -> Self {
         let mut figures = Self::default();
-        for family in ProcessCollector::for_self().collect() {
+        for family in super::process::families() {
             let Some(metric) = family.get_metric().first() else {
                 continue;
             };

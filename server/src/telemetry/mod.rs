@@ -27,6 +27,7 @@ mod figures;
 pub mod logs;
 mod meters;
 mod metric;
+mod process;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -119,6 +119,16 @@ fn a_broken_threshold_is_named_and_ends_with_99() {
 }
 
 #[test]
+fn a_threshold_that_aborts_ends_the_run_early_and_broken() {
+    let rig = Rig::new().expect("a municipality");
+    let bound = "\"connect.p50_ms\" = { at_most = 0.0, abort_after = \"1s\" }";
+    let scenario = format!("{}{bound}\n", MORNING.replace("9s", "10m"));
+    let told = rig.run(&scenario, &[], &[]).expect("it runs");
+    assert_eq!(told.code, Some(99), "{}", told.text);
+    assert!(told.text.contains("ended early"), "{}", told.text);
+}
+
+#[test]
 fn what_cannot_be_begun_is_refused_with_a_sentence() {
     let rig = Rig::new().expect("a municipality");
     let rows: [(String, &[&str], &str); 5] = [
