@@ -208,6 +208,28 @@ pub(crate) fn server(house: &House) -> Result<PathBuf> {
     Ok(house.target().join("release/klokke"))
 }
 
+/// Builds the load tester as it is shipped and returns the program.
+pub(crate) fn load_tester(house: &House) -> Result<PathBuf> {
+    println!("  building the load tester (release)");
+    Program::new("cargo", house.root())
+        .arguments(["build", "--quiet", "--release", "--package", "klokke-load"])
+        .must()?;
+    Ok(house.target().join("release/klokke-load"))
+}
+
+/// Builds the server that breaks its promises on purpose, and returns the program: a copy, since the next build without that
+/// feature takes its place.
+pub(crate) fn broken_server(house: &House) -> Result<PathBuf> {
+    println!("  building the server that is broken on purpose (debug)");
+    Program::new("cargo", house.root())
+        .arguments(["build", "--quiet", "--package", "klokke"])
+        .arguments(["--features", "broken"])
+        .must()?;
+    let program = house.target().join("klokke-broken");
+    fs::copy(house.target().join("debug/klokke"), &program).context("keep the broken server")?;
+    Ok(program)
+}
+
 fn files_below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();

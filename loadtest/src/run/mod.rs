@@ -57,6 +57,10 @@ pub struct Arguments {
     /// The command that runs the server, started and ended by this run; needed for scenarios that kill it.
     #[arg(long)]
     serve: Option<String>,
+    /// Kills the server at this time of the scenario and starts it again, as in --kill-at 20m, whatever the scenario says. Needs
+    /// --serve.
+    #[arg(long)]
+    kill_at: Option<String>,
     /// Where the server tells its figures; left out, /metrics at the server's address. "none": it is not asked.
     #[arg(long)]
     metrics: Option<String>,
@@ -74,6 +78,10 @@ pub struct Arguments {
 /// When it cannot be begun; the sentence says what to do.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (name, text) = scenario_text(&arguments.scenario)?;
+    let text = match &arguments.kill_at {
+        Some(at) => format!("{text}\n[[event]]\nat = \"{at}\"\ndo = \"kill_server\"\n"),
+        None => text,
+    };
     let scenario = Scenario::parse(Path::new(&name), &text)?;
     ensure!(
         arguments.speed.is_finite() && arguments.speed > 0.0,

@@ -19,6 +19,9 @@ use crate::{
 /// The crate whose integration tests need the built server.
 const REAL_PARTS: &str = "klokke-tests";
 
+/// The suite that needs the load tester too, and a server that is broken on purpose.
+const LOAD_TESTER: &str = "loadtest";
+
 /// All steps, the cheap ones first.
 pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
     let (unit, real) = test_targets(house)?;
@@ -182,9 +185,14 @@ fn real_part(target: String) -> Step {
         format!("tests/tests/{target}.rs against the built server"),
         move |workshop| {
             let server = workshop.server()?;
-            let said = cargo(workshop, &["test", "--workspace", "--test", &target])
-                .variable("KLOKKE_BIN", server)
-                .run()?;
+            let mut suite = cargo(workshop, &["test", "--workspace", "--test", &target])
+                .variable("KLOKKE_BIN", server);
+            if target == LOAD_TESTER {
+                suite = suite
+                    .variable("KLOKKE_LOAD_BIN", setup::load_tester(workshop.house)?)
+                    .variable("KLOKKE_BROKEN_BIN", setup::broken_server(workshop.house)?);
+            }
+            let said = suite.run()?;
             let counts = Counts::of_cargo(&said.lines).with_exit(said.ok);
             Ok(Outcome::Counted {
                 counts,
