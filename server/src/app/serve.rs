@@ -21,7 +21,7 @@ use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
 use crate::http::api::Access;
 use crate::ledger::{Clock, IDLE_UNLOAD, LedgerId, Ledgers, Setup, SystemClock, retention};
 use crate::runtime::{Control, Node, Prepared, Services};
-use crate::session::Identity;
+use crate::session::{Identity, Login};
 use crate::store::Store;
 use crate::telemetry::{Meters, Telemetry, catalogue, logs};
 use crate::transport::listener::Listener;
@@ -323,7 +323,9 @@ async fn keep_revocations(file: PathBuf, revocations: Arc<Revocations>, control:
 
 /// How a session is to be closed by what is revoked now; `None` lets it go on.
 fn judged(revocations: &Revocations, who: &Identity) -> Option<DisconnectCode> {
-    let is_over = revocations.covers(who.token.as_deref(), &who.subject, who.issued_ms);
+    let is_revoked =
+        |it: &Login| revocations.covers(it.token.as_deref(), &who.subject, it.issued_ms);
+    let is_over = who.logins().any(is_revoked);
     is_over.then_some(DisconnectCode::INVALID_TOKEN)
 }
 

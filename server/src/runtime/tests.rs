@@ -736,7 +736,10 @@ async fn who_may_not_go_on_is_closed() {
         revocations.load(lines, 0).unwrap();
         let revocations = Arc::clone(&revocations);
         let judged = move |who: &session::Identity| {
-            let is_over = revocations.covers(who.token.as_deref(), &who.subject, who.issued_ms);
+            let is_revoked = |it: &session::Login| {
+                revocations.covers(it.token.as_deref(), &who.subject, it.issued_ms)
+            };
+            let is_over = who.logins().any(is_revoked);
             is_over.then_some(DisconnectCode::INVALID_TOKEN)
         };
         server.control.judge(Arc::new(judged)).await;

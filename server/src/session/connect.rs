@@ -13,8 +13,8 @@ use super::keepalive::ttl_seconds;
 use super::machine::{Phase, PingStyle, Session, Task};
 use super::subscription::{Joining, Origin, Wish};
 use super::{
-    Answer, Effect, Entitlement, Identity, RecoveryMode, ServerSubscription, SubscribeFailure,
-    Ticket, rights,
+    Answer, Effect, Entitlement, Identity, Login, RecoveryMode, ServerSubscription,
+    SubscribeFailure, Ticket, rights,
 };
 use crate::auth::{ConnectionToken, TokenError, UnixMillis};
 
@@ -106,8 +106,8 @@ impl Session {
             profiles: token.profiles.clone().into(),
             level: token.level,
             authenticated_ms: token.authenticated_at,
-            token: token.id.as_deref().map(Into::into),
-            issued_ms: token.issued_at,
+            login: Login::of(&token),
+            raised_by: None,
         });
         connecting.expires_at_ms = token.expires_at.filter(|_| !self.settings.insecure);
         if connecting.expires_at_ms.is_some_and(|at| at <= now_ms) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, Disconnect, StreamPosition};
 
-use crate::auth::UnixMillis;
+use crate::auth::{ConnectionToken, UnixMillis};
 use crate::hub::{Lens, SubOptions};
 
 /// Names one question of a session. The driver gives it back with the [`Answer`](super::Answer);
@@ -240,10 +240,37 @@ pub struct Identity {
     pub level: u8,
     /// When the person last authenticated.
     pub authenticated_ms: Option<UnixMillis>,
-    /// `jti` of the token that was shown last.
+    /// The token by which it is connected: the one it came with, or that renewed it.
+    pub login: Login,
+    /// The token that raised its level, when that was another one.
+    pub raised_by: Option<Box<Login>>,
+}
+
+/// A token that was shown, as far as it can be taken back.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Login {
+    /// Its `jti`.
     pub token: Option<Box<str>>,
-    /// When that token was issued.
+    /// When it was issued.
     pub issued_ms: Option<UnixMillis>,
+}
+
+impl Login {
+    /// Of a token's claims.
+    #[must_use]
+    pub fn of(token: &ConnectionToken) -> Self {
+        Self {
+            token: token.id.as_deref().map(Into::into),
+            issued_ms: token.issued_at,
+        }
+    }
+}
+
+impl Identity {
+    /// Every token it lives by: when one of them is taken back, it is over.
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        std::iter::once(&self.login).chain(self.raised_by.as_deref())
+    }
 }
 
 impl fmt::Debug for Identity {

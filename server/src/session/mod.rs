@@ -35,7 +35,7 @@ pub use answer::{
     SubscribeFailure, Subscribed,
 };
 pub use counts::{Counts, Frame};
-pub use effect::{BacklogWish, Effect, HistoryEffect, Identity, SubscribeEffect, Ticket};
+pub use effect::{BacklogWish, Effect, HistoryEffect, Identity, Login, SubscribeEffect, Ticket};
 pub use machine::{Link, PingStyle, Session};
 pub use namespace::{
     ChannelOptions, ChannelRules, DataFormat, Namespace, NamespaceError, NamespaceId, Namespaces,

@@ -11,7 +11,7 @@ use klokke_protocol::{
 use super::keepalive::ttl_seconds;
 use super::machine::{Session, Task};
 use super::subscription::{Origin, Subscription};
-use super::{Effect, Identity, SteppedUp};
+use super::{Effect, Identity, Login, SteppedUp};
 use crate::auth::{ConnectionToken, SubscriptionToken, TokenError, UnixMillis};
 
 impl Session {
@@ -76,38 +76,35 @@ impl Session {
             > strength(old.level, old.authenticated_ms);
         let profiles_differ = *token.profiles != *old.profiles;
         let info_differs = token.info.as_ref().is_some_and(|info| *info != old.info);
-        let is_same =
-            token.id.as_deref() == old.token.as_deref() && token.issued_at == old.issued_ms;
+        let is_same = Login::of(token) == old.login;
         if rises || profiles_differ || info_differs || !is_same {
-            let (level, authenticated_ms) = if rises {
-                (token.level, token.authenticated_at)
+            let renewed = if rises {
+                // Stronger than whatever raised it, so it lives by this one alone.
+                Identity {
+                    level: token.level,
+                    authenticated_ms: token.authenticated_at,
+                    raised_by: None,
+                    ..self.known_as(token)
+                }
             } else {
-                (old.level, old.authenticated_ms)
+                self.known_as(token)
             };
-            self.become_known_as(token, level, authenticated_ms);
+            let login = Login::of(token);
+            self.identity = Arc::new(Identity { login, ..renewed });
             if rises || profiles_differ {
                 self.reassess();
             }
         }
     }
 
-    fn become_known_as(
-        &mut self,
-        token: &ConnectionToken,
-        level: u8,
-        authenticated_ms: Option<UnixMillis>,
-    ) {
+    /// Who it is by what a newer token says of the person, at the level it has.
+    fn known_as(&self, token: &ConnectionToken) -> Identity {
         let old = &*self.identity;
-        self.identity = Arc::new(Identity {
-            subject: old.subject.clone(),
-            client: old.client.clone(),
+        Identity {
             info: token.info.clone().unwrap_or_else(|| old.info.clone()),
             profiles: token.profiles.clone().into(),
-            level,
-            authenticated_ms,
-            token: token.id.as_deref().map(Into::into),
-            issued_ms: token.issued_at,
-        });
+            ..old.clone()
+        }
     }
 
     fn reassess(&mut self) {
@@ -128,7 +125,13 @@ impl Session {
             Ok(raised) => raised,
             Err(error) => return self.refuse(id, error),
         };
-        self.become_known_as(&token, token.level, token.authenticated_at);
+        // It still lives by the token it came with: whichever of the two is taken back ends it.
+        self.identity = Arc::new(Identity {
+            level: token.level,
+            authenticated_ms: token.authenticated_at,
+            raised_by: Some(Box::new(Login::of(&token))),
+            ..self.known_as(&token)
+        });
         // Before the reply: who reads that content shows in full from now on must find it so.
         self.reassess();
         self.reply(id, ReplyResult::Rpc(RpcResult { data: output }));
