@@ -10,7 +10,7 @@ import { PanelBuilder as LinesPanel } from '@grafana/grafana-foundation-sdk/time
 
 import type { AlertTable, Board, Figures, Note, PanelText, Placed, Query, Threshold, Unit } from './model.ts';
 import { place } from './model.ts';
-import { NAMES } from './text/names.ts';
+import { NAMES, isTranslated } from './text/names.ts';
 
 /** Grafana 11's schema, which newer ones read and migrate. */
 const SOURCE = { type: 'prometheus', uid: '${datasource}' };
@@ -48,7 +48,7 @@ function thresholds(of: Threshold[] = []): dashboard.ThresholdsConfigBuilder {
 
 /** Danish names for label values, by overrides, so that they hold whatever values come. */
 function rename<T extends { overrideByName(name: string, properties: dashboard.DynamicConfigValue[]): T }>(panel: T, queries: Query[]): T {
-  if (!queries.some(({ legend }) => /^\{\{(role|state|kind|class|outcome|source|part|type|change|level)\}\}$/.test(legend))) return panel;
+  if (!queries.some(({ legend }) => isTranslated(legend))) return panel;
   return Object.entries(NAMES).reduce(
     (built, [value, words]) => built.overrideByName(value, [{ id: 'displayName', value: words.da }]),
     panel,

@@ -34,8 +34,7 @@ export const capacity: Board = {
             'Pr. levering',
           ),
         ]),
-        lines(text.mailbox, 8, 'perSecond', [query(rateBy('', 'klokke_shard_mailbox_full_total'), 'Afvist')], { quiet: true }),
-        lines(text.threads, 8, 'count', [query(sumBy('instance', 'process_threads'), '{{instance}}')]),
+        lines(text.mailbox, 16, 'perSecond', [query(rateBy('', 'klokke_shard_mailbox_full_total'), 'Afvist')], { quiet: true }),
       ],
     },
     {
@@ -43,6 +42,9 @@ export const capacity: Board = {
       height: 7,
       panels: [
         lines(text.memory, 6, 'bytes', [query(sumBy('instance', 'process_resident_memory_bytes'), '{{instance}}')]),
+        lines(text.share, 6, 'ratio', [
+          query(`${series('process_resident_memory_bytes')} / ${series('klokke_memory_limit_bytes')}`, '{{instance}}'),
+        ], { thresholds: [{ at: 0.85, means: 'wrong' }] }),
         lines(text.perConnection, 6, 'bytes', [
           query(
             `sum(${series('process_resident_memory_bytes')}) / clamp_min(sum(${series('centrifugo_node_num_clients')}), 1)`,
@@ -50,7 +52,13 @@ export const capacity: Board = {
           ),
         ]),
         stack(text.parts, 6, 'bytes', [query(sumBy('part', 'klokke_shard_memory_bytes'), '{{part}}')]),
-        lines(text.shards, 6, 'bytes', [query(sumBy('instance, shard', 'klokke_shard_memory_bytes'), '{{instance}} skive {{shard}}')]),
+      ],
+    },
+    {
+      height: 6,
+      panels: [
+        lines(text.shards, 12, 'bytes', [query(sumBy('instance, shard', 'klokke_shard_memory_bytes'), '{{instance}} skive {{shard}}')]),
+        lines(text.threads, 12, 'count', [query(sumBy('instance', 'process_threads'), '{{instance}}')]),
       ],
     },
     {

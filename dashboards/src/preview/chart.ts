@@ -24,6 +24,8 @@ const LEGEND_LINE = 15;
 const LEGEND_PART = 0.36;
 
 const last = ({ points }: Line) => [...points.values()].at(-1) ?? Number.NaN;
+/** What has no number now comes after what has. */
+const weight = (line: Line) => (Number.isFinite(last(line)) ? last(line) : -1);
 
 interface Legend {
   height: number;
@@ -34,7 +36,7 @@ function legend(lines: Line[], { unit }: Figures, width: number, height: number)
   const columns = Math.max(1, Math.min(lines.length, Math.floor(width / 150)));
   const rowsMax = Math.max(1, Math.floor((height * LEGEND_PART) / LEGEND_LINE));
   // The largest are named; how many more there are is said.
-  const ordered = [...lines].sort((a, b) => last(b) - last(a));
+  const ordered = [...lines].sort((a, b) => weight(b) - weight(a));
   const room = columns * rowsMax;
   const isTooMany = ordered.length > room;
   const named = isTooMany ? ordered.slice(0, room - 1) : lines;

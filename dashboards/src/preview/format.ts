@@ -49,13 +49,13 @@ const shown = (text: string, scale: Scale, unit: Unit) => {
 /** A value with three figures that count. */
 export function written(value: number, unit: Unit): string {
   if (!Number.isFinite(value)) return '–';
-  if (unit === 'ratio' && value === 1) return '100 %';
   if (value === 0) return shown('0', scaleFor(0, unit).name === 'µs' ? { size: 1, name: 's' } : scaleFor(0, unit), unit);
   const scale = scaleFor(value, unit);
-  const scaled = value / scale.size;
+  // 0.8 by 0.01 is 80, whatever the last digit says.
+  const scaled = Number((value / scale.size).toPrecision(12));
   const whole = Number.isInteger(scaled) || (unit === 'count' && Number.isInteger(value) && scale.size === 1);
   const decimals = whole ? 0 : Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
-  return shown(number(scaled, unit === 'ratio' ? 2 : decimals), scale, unit);
+  return shown(number(scaled, unit === 'ratio' && !whole ? 2 : decimals), scale, unit);
 }
 
 /** From 0 up in round steps, with one unit for the whole axis. */

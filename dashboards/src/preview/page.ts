@@ -3,7 +3,7 @@
 import type { Board, Figures, Panel, Placed, Unit } from '../model.ts';
 import { COLUMNS, place } from '../model.ts';
 import type { Answered, Stretch } from '../real/queries.ts';
-import { nameOf } from '../text/names.ts';
+import { isTranslated, nameOf, orderOf } from '../text/names.ts';
 import { BOUNDS, type Line, chart, spark } from './chart.ts';
 import { clock, written } from './format.ts';
 import { FONT, INK, broken, escape, fitted, rect, text, widthOf } from './svg.ts';
@@ -39,10 +39,12 @@ export function linesOf(answers: Answered[]): Line[] {
   for (const { query, series } of answers) {
     for (const { metric, values } of series) {
       const key = query.legend.replace(/\{\{(\w+)\}\}/g, (_, label: string) => metric[label] ?? '');
-      const name = query.legend.replace(/\{\{(\w+)\}\}/g, (_, label: string) => nameOf(metric[label] ?? ''));
+      const name = isTranslated(query.legend) || key === '–' ? nameOf(key) : key;
       lines.push({ key, name: name || 'uden navn', points: new Map(values.map(([time, value]) => [time, Number(value)])) });
     }
   }
+  // Who comes first on one board comes first on all.
+  if (answers.every(({ query }) => isTranslated(query.legend))) lines.sort((a, b) => orderOf(a.key) - orderOf(b.key));
   const free = PALETTE.filter((colour) => !lines.some(({ key }) => FIXED[key] === colour));
   let next = 0;
   return lines.map(({ key, name, points }) => {
@@ -53,9 +55,10 @@ export function linesOf(answers: Answered[]): Line[] {
 
 const UNIT_WORDS: Partial<Record<Unit, string>> = { perSecond: 'pr. sekund', bytesPerSecond: 'pr. sekund', cores: 'kerner' };
 
-function boundWords({ thresholds = [], unit }: Figures): string {
-  const wrong = thresholds.find(({ means }) => means === 'wrong') ?? thresholds[0];
-  return wrong ? `grænse ${written(wrong.at, unit)}` : (UNIT_WORDS[unit] ?? '');
+function asideOf({ thresholds = [], unit }: Figures): { said: string; colour: string } {
+  const bound = thresholds.find(({ means }) => means === 'wrong') ?? thresholds[0];
+  if (!bound) return { said: UNIT_WORDS[unit] ?? '', colour: INK.faint };
+  return { said: `grænse ${written(bound.at, unit)}`, colour: BOUNDS[bound.means] };
 }
 
 /** What a value means by its bounds. */
@@ -81,8 +84,8 @@ interface Box {
 function statCard(figures: Figures, answers: Answered[], box: Box, { from, to }: Stretch): string {
   const [one] = linesOf(answers);
   const value = one ? ([...one.points.values()].at(-1) ?? Number.NaN) : Number.NaN;
-  const words = figures.values?.[value]?.da ?? (figures.unit === 'level' ? `Trin ${value}` : written(value, figures.unit));
-  const { fill, ink } = figures.thresholds ? CARDS[judged(figures, value)] : { fill: INK.card, ink: INK.strong };
+  const words = figures.values?.[value]?.da ?? written(value, figures.unit);
+  const { fill, ink } = figures.thresholds && Number.isFinite(value) ? CARDS[judged(figures, value)] : { fill: INK.card, ink: INK.strong };
   return [
     rect(box.x, box.y, box.width, box.height, fill, INK.line, 4),
     text(box.x + 12, box.y + 19, fitted(figures.text.da, 12, box.width - 20), { size: 12, weight: 600, colour: INK.strong }),
@@ -132,11 +135,11 @@ function noteLines(panel: Panel, box: Box): string {
 
 function card(panel: Panel, answers: Answered[], box: Box, stretch: Stretch): string {
   if (panel.kind === 'stat') return statCard(panel, answers, box, stretch);
-  const aside = panel.kind === 'lines' || panel.kind === 'stack' ? boundWords(panel) : '';
+  const aside = panel.kind === 'lines' || panel.kind === 'stack' ? asideOf(panel) : { said: '', colour: INK.faint };
   const frame = [
     rect(box.x, box.y, box.width, box.height, INK.card, INK.line, 4),
-    text(box.x + 12, box.y + 19, fitted(panel.text.da, 13, box.width - 30 - widthOf(aside, 11)), { size: 13, weight: 600, colour: INK.strong }),
-    text(box.x + box.width - 10, box.y + 19, aside, { size: 11, colour: aside.startsWith('grænse') ? BOUNDS.wrong : INK.faint, anchor: 'end' }),
+    text(box.x + 12, box.y + 19, fitted(panel.text.da, 13, box.width - 30 - widthOf(aside.said, 11)), { size: 13, weight: 600, colour: INK.strong }),
+    text(box.x + box.width - 10, box.y + 19, aside.said, { size: 11, colour: aside.colour, anchor: 'end' }),
   ];
   if (panel.kind === 'alerts') return [...frame, alertRows(answers, box)].join('\n');
   if (panel.kind === 'note') return [...frame, noteLines(panel, box)].join('\n');

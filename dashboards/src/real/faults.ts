@@ -143,13 +143,16 @@ export const frozen: Fault = {
 };
 
 export const crowded: Fault = {
-  what: 'everybody of the staff comes at once to a door for one at a time',
-  alerts: ['KlokkeStaffRefused', 'KlokkeConnectBurn'],
-  around: () => ({ people: school, settings: { 'admission.connects_at_once_max': 1, 'admission.wait_max': '20ms' } }),
+  what: 'the whole staff comes at once to a door for one at a time, on a node that may not be late at all',
+  alerts: ['KlokkeStaffRefused', 'KlokkeConnectBurn', 'KlokkeShedding'],
+  around: () => ({
+    people: school,
+    settings: { 'admission.connects_at_once_max': 1, 'admission.wait_max': '100ms', 'admission.lag_max': '1ms' },
+  }),
   inject: async (server, isOver) => {
     const staff = [people.teacher, people.leader, people.office, people.townHall, people.otherTeacher];
     while (!isOver()) {
-      const coming = Array.from({ length: 60 }, (_, n) => new Bare(server.address, { token: token.of(staff[n % staff.length]!.subject) }));
+      const coming = Array.from({ length: 400 }, (_, n) => new Bare(server.address, { token: token.of(staff[n % staff.length]!.subject) }));
       await Promise.all(coming.map((one) => one.answered));
       for (const one of coming) one.close();
     }
@@ -192,6 +195,20 @@ export const fewFiles: Fault = {
     }
     while (!isOver()) await pause(100);
     for (const one of staying) one.close();
+  },
+};
+
+export const littleMemory: Fault = {
+  what: 'a server that may have no more memory than an empty one has',
+  alerts: ['KlokkeMemoryHigh'],
+  around: () => ({ settings: { 'node.memory_limit_bytes': 24 * 1024 * 1024 } }),
+  inject: async (server, isOver) => {
+    // Entries kept for recovery fill it.
+    while (!isOver()) {
+      await Promise.all(
+        Array.from({ length: 20 }, (_, n) => server.api('publish', { channel: `kept:${n}`, data: '*'.repeat(20_000) })),
+      );
+    }
   },
 };
 

@@ -185,7 +185,6 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     municipality.call(n % 2 ? 'communication.block' : 'communication.unblock', { unit: 'M1', kind: 'external_actor' }),
     leader.call('group.add_member', { group: 'G1.g2', member: people.children[n % 20]!.profile }),
     server.api('publish', { channel: 'ukendt:kanal', data: 1 }),
-    fetch(`http://${address}/v1/session`, { headers: { Authorization: 'Bearer forkert' } }).then((answer) => answer.text()),
     fetch(`http://${address}/health`).then((answer) => answer.text()),
     clients[0]!.history('open:gård', { limit: 1 }),
     clients[0]!.presence('open:gård'),
@@ -198,6 +197,7 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     const page = new WebSocket(`ws://${address}/connection/websocket`, { origin: 'https://et.andet.sted' });
     await new Promise((resolve) => page.on('error', resolve).on('open', resolve));
     page.terminate();
+    await fetch(`http://${address}/v1/session`, { headers: { Authorization: 'Bearer forkert' } }).then((answer) => answer.text());
     const guess = new Bare(address, { token: 'ikke.et.token' });
     await guess.answered;
     guess.close();

@@ -15,8 +15,8 @@ import { Pace } from '../rules/time.ts';
 const SCRAPE = '300ms';
 /** How much shorter the windows of the rules are: an hour is 36 seconds, five minutes are 3, ten scrapes. */
 export const FASTER = 100;
-/** What `$__rate_interval` stands for in a panel's query here: some ten scrapes. */
-export const RATE_INTERVAL = '3s';
+/** What `$__rate_interval` stands for in a panel's query here: some twenty scrapes. */
+export const RATE_INTERVAL = '6s';
 
 const START_MAX_MS = 30_000;
 const PATIENCE_MS = 60_000;

@@ -15,6 +15,7 @@ import { after, before, describe, test } from 'node:test';
 import { boards } from '../boards/all.ts';
 import { place } from '../model.ts';
 import { type Kept, draw } from '../preview/draw.ts';
+import { look } from '../preview/look.ts';
 import { ALERTS } from '../rules/alerts.ts';
 import { recordings } from '../rules/objectives.ts';
 import { Pace } from '../rules/time.ts';
@@ -40,6 +41,7 @@ const ALL_FAULTS: Fault[] = [
   faults.crowded,
   faults.hostile,
   faults.fewFiles,
+  faults.littleMemory,
   faults.damaged,
   faults.noKeys,
 ];
@@ -79,10 +81,11 @@ describe('dashboards and rules on a real Prometheus', () => {
       },
     });
     prometheus.watch(HEALTHY, healthy.address);
+    await prometheus.until(`up{job="${HEALTHY}"} == 1`, 'it is scraped');
     load = await startLoad(healthy, tls, 400, SECONDS * 0.7);
     const from = Date.now() / 1000;
     await pause(SECONDS * 1000);
-    const to = Date.now() / 1000;
+    const to = Date.now() / 1000 - 1;
     stretch = { from, to, step: Math.max(0.3, (to - from) / POINTS) };
   });
 
@@ -105,8 +108,10 @@ describe('dashboards and rules on a real Prometheus', () => {
     });
   }
 
+  const previews = process.env.KLOKKE_PREVIEWS ?? join(folder, 'previews');
+  const browser = process.env.KLOKKE_CHROMIUM;
+
   test('previews are drawn', async () => {
-    const previews = process.env.KLOKKE_PREVIEWS ?? join(folder, 'previews');
     mkdirSync(previews, { recursive: true });
     const kept: Kept = { stretch, answers: {} };
     for (const board of boards) {
@@ -114,6 +119,10 @@ describe('dashboards and rules on a real Prometheus', () => {
     }
     writeFileSync(join(previews, 'answers.json'), JSON.stringify(kept));
     for (const file of draw(previews, kept)) console.log(`# drawn: ${file}`);
+  });
+
+  test('in the previews nothing lies over anything', { skip: browser ? false : 'KLOKKE_CHROMIUM names no browser' }, async () => {
+    assert.deepEqual(await look(previews, browser ?? ''), []);
   });
 
   describe('recording rules', () => {

@@ -12,7 +12,7 @@ export const connections = {
   state: words('Åbne efter tilstand', 'Open by state',
     '»Ved at åbne« har endnu ikke vist et token; »bagud« har bytes liggende i kø.',
     'Opening has not shown a token yet; lagging has bytes waiting in its queue.'),
-  users: words('Forskellige brugere', 'Different users',
+  users: words('Brugere og forbindelser', 'Users and connections',
     'Mange forbindelser for få brugere betyder en klient, der ikke lukker sine.',
     'Many connections of few users mean a client that does not close its own.'),
   connects: words('Nye og genoptagne', 'New and resumed',

@@ -15,7 +15,7 @@ export const delivery = {
   write: words('Fra kald til skrivning', 'From call to write',
     'Inklusive lagring, når kanalen gemmes. Grænsen er 250 ms.',
     'With the durable commit where the channel is kept. The bound is 250 ms.'),
-  writeBy: words('Fra kald til skrivning, p99 efter navnerum', 'From call to write, p99 by namespace',
+  writeBy: words('Det samme, p99 efter navnerum', 'The same, p99 by namespace',
     'Hvilke kanaler det rammer.',
     'Which channels it hits.'),
   broadcast: words('Fordeling på en skive', 'Fan-out on a shard',

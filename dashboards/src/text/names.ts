@@ -23,8 +23,8 @@ export const NAMES: Record<string, Words> = {
   ledger: { da: 'enheden bagud', en: 'unit behind' },
   '–': { da: 'Ingen', en: 'None' },
   anonymous: { da: 'Uden navn', en: 'Anonymous' },
-  opening: { da: 'Ved at åbne', en: 'Opening' },
   open: { da: 'Åben', en: 'Open' },
+  opening: { da: 'Ved at åbne', en: 'Opening' },
   lagging: { da: 'Bagud', en: 'Lagging' },
   new: { da: 'Ny', en: 'New' },
   resumed: { da: 'Genoptaget', en: 'Resumed' },
@@ -61,5 +61,17 @@ export const NAMES: Record<string, Words> = {
   warn: { da: 'Advarsel', en: 'Warning' },
 };
 
+/** Labels whose values are translated; names that somebody configured, and codes, stay as they are. */
+const TRANSLATED = ['role', 'state', 'kind', 'class', 'outcome', 'source', 'part', 'type', 'change', 'level', 'reason'];
+
+/** Whether a legend shows one such label and nothing else. */
+export const isTranslated = (legend: string): boolean => TRANSLATED.some((label) => legend === `{{${label}}}`);
+
 /** A label value as an operator reads it. */
 export const nameOf = (value: string): string => NAMES[value]?.da ?? value;
+
+/** The order of those that have a name; others come after. */
+export const orderOf = (value: string): number => {
+  const at = Object.keys(NAMES).indexOf(value);
+  return at < 0 ? Number.MAX_SAFE_INTEGER : at;
+};

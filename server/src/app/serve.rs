@@ -23,7 +23,7 @@ use crate::ledger::{Clock, IDLE_UNLOAD, LedgerId, Ledgers, Setup, SystemClock, r
 use crate::runtime::{Control, Node, Prepared, Services};
 use crate::session::{Identity, Login};
 use crate::store::Store;
-use crate::telemetry::{Meters, Telemetry, catalogue, logs};
+use crate::telemetry::{self, Meters, Telemetry, catalogue, logs};
 use crate::transport::listener::Listener;
 use crate::transport::tls::{Certificate, CertificateFiles};
 
@@ -46,6 +46,7 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let telemetry = Telemetry::new();
     set_up_logs(&config, &telemetry)?;
+    tell_memory_limit(&config, &telemetry);
     let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
     let server = start(&config, store, telemetry, None).await?;
     say_ready(&server.addresses)?;
@@ -62,6 +63,18 @@ fn say_ready(addresses: &[SocketAddr]) -> Result<()> {
 }
 
 /// Sets up logs as configured.
+/// What there is to run out of, beside what is used.
+fn tell_memory_limit(config: &Config, telemetry: &Telemetry) {
+    let limit = match config.node.memory_limit_bytes {
+        0 => telemetry::memory_limit_bytes(),
+        set => u64::try_from(set).ok(),
+    };
+    if let Some(bytes) = limit {
+        let gauge = telemetry.meters().gauge(catalogue::MEMORY_LIMIT, &[]);
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}
+
 pub(super) fn set_up_logs(config: &Config, telemetry: &Telemetry) -> Result<()> {
     let format = match config.log.format {
         config::LogFormat::Json => logs::Format::Json,

@@ -16,6 +16,9 @@ section! {
         name: String = String::new(),
         /// Shard threads; 0: one a processor core.
         shards: usize = 0,
+        /// Memory the server may have, for the alert that it is running out; 0: the lesser of the machine's and the
+        /// control group's limit. It limits nothing itself.
+        memory_limit_bytes: usize = 0,
     }
 }
 

@@ -312,6 +312,8 @@ catalogue! {
     // --- Shards ---
     SHARDS: Gauge = "klokke_shards", Things, [],
         "Shard threads.";
+    MEMORY_LIMIT: Gauge = "klokke_memory_limit_bytes", Bytes, [],
+        "Memory this process may have: what is set, else the lesser of the machine's and the control group's limit.";
     SHARD_TURN_SECONDS: Histogram(LATENCY_SECONDS) = "klokke_shard_turn_duration_seconds", Seconds,
         [],
         "One turn of a shard's loop, from waking to waiting; a long one makes everybody on it wait.";

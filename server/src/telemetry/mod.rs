@@ -25,6 +25,7 @@ pub mod catalogue;
 mod exposition;
 mod figures;
 pub mod logs;
+mod memory;
 mod meters;
 mod metric;
 mod process;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use exposition::CONTENT_TYPE;
 pub use figures::ProcessFigures;
+pub use memory::memory_limit_bytes;
 pub use meters::{Count, Level, Meters, SERIES_MAX, Since, Spread, Telemetry};
 pub use metric::{
     Age, Counter, Gauge, Histogram, Kind, LabelSpec, MetricSpec, OTHER, Unit, Values,

@@ -270,6 +270,7 @@ fn on_prometheus(workshop: &Workshop<'_>) -> Result<Outcome> {
             "KLOKKE_PROMETHEUS",
             setup::prometheus(house)?.join("prometheus"),
         )
+        .variable("KLOKKE_CHROMIUM", setup::chromium(house)?)
         .variable("KLOKKE_PREVIEWS", house.target().join("dashboards"))
         .run()?;
     Ok(foreign(Counts::of_node(&said.lines).with_exit(said.ok)))
