@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Counter, MetricFamily};
 
 /// The families `process_*`.
 pub(super) fn families() -> Vec<MetricFamily> {
@@ -13,7 +13,9 @@ pub(super) fn families() -> Vec<MetricFamily> {
         .find(|family| family.name() == "process_cpu_seconds_total");
     if let (Some(family), Some(seconds)) = (cpu, cpu_seconds()) {
         for metric in family.mut_metric() {
-            metric.mut_counter().set_value(seconds);
+            let mut counter = Counter::default();
+            counter.set_value(seconds);
+            metric.set_counter(counter);
         }
     }
     families
