@@ -1,5 +1,4 @@
-//! What an authenticated connect costs in CPU, what an idle connection holds in memory, plain and TLS, and how long a scrape
-//! of the metrics takes with all of them open.
+//! What an authenticated connect costs in CPU, and what an idle connection holds in memory, plain and TLS.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,9 +12,8 @@ use tokio_rustls::TlsConnector;
 use crate::{
     Scale, process,
     report::Report,
-    scrape,
     servers::{Programs, Running, Server},
-    wire::{self, Stretch, Wire},
+    wire::{self, Stretch},
     with_server,
 };
 
@@ -35,22 +33,11 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
         let count = scale.connects;
         let measured = with_server(programs, server, "connect", async |running| {
             let _warm = wire::open_many(running, WARM_UP, None).await?;
-            let connecting = wire::open_many(running, count, None);
-            let (seen, open) = look(running, connecting).await?;
-            // NATS answers no Prometheus.
-            let scrape = match running.wire {
-                Wire::Centrifugal => Some(scrape::median(running.address).await?),
-                _ => None,
-            };
-            drop(open);
-            Ok((seen, scrape))
+            let (seen, _open) = look(running, wire::open_many(running, count, None)).await?;
+            Ok(seen)
         });
-        if let Some((seen, scrape)) = measured.await? {
+        if let Some(seen) = measured.await? {
             add(report, ("connect", "idle_connection"), server, count, &seen);
-            if let Some(took) = scrape {
-                let name = format!("scrape_{count}");
-                report.add(&name, "ms", server.name(), took.as_secs_f64() * 1e3);
-            }
         }
     }
     for server in [Server::KlokkeTls, Server::CentrifugeTls] {

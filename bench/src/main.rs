@@ -107,8 +107,11 @@ async fn run(arguments: &RunArguments) -> Result<()> {
     };
     let mut report = Report::default();
 
-    if wanted("connect") || wanted("idle") || wanted("scrape") {
+    if wanted("connect") || wanted("idle") {
         connect::measure(&programs, &scale, &mut report).await?;
+    }
+    if wanted("scrape") {
+        scrape::measure(&programs, &scale, &mut report).await?;
     }
     for &subscribers in &scale.subscribers {
         if wanted("delivery") || wanted(&format!("delivery_{subscribers}")) {

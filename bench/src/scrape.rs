@@ -1,4 +1,4 @@
-//! How long a server takes to answer Prometheus, as Prometheus sees it.
+//! How long a server with many connections takes to answer Prometheus, as Prometheus sees it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,11 +9,34 @@ use tokio::{
     time::Instant,
 };
 
+use crate::{
+    Scale,
+    report::Report,
+    servers::{Programs, Server},
+    wire, with_server,
+};
+
 /// Scrapes of one measurement; the middle one counts.
 const SCRAPES: usize = 21;
 
+pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Report) -> Result<()> {
+    let count = scale.connects;
+    // NATS answers no Prometheus.
+    for server in [Server::Klokke, Server::Centrifuge] {
+        let measured = with_server(programs, server, "scrape", async |running| {
+            let _open = wire::open_many(running, count, None).await?;
+            median(running.address).await
+        });
+        if let Some(took) = measured.await? {
+            let (name, ms) = (format!("scrape_{count}"), took.as_secs_f64() * 1e3);
+            report.add(&name, "ms", server.name(), ms);
+        }
+    }
+    Ok(())
+}
+
 /// The median over several scrapes, each over a connection of its own.
-pub(crate) async fn median(address: SocketAddr) -> Result<Duration> {
+async fn median(address: SocketAddr) -> Result<Duration> {
     let mut took = Vec::with_capacity(SCRAPES);
     for _ in 0..SCRAPES {
         took.push(once(address).await.context("scrape the metrics")?);

@@ -21,7 +21,7 @@ use crate::people::{
     Assurance, LoginRole, ObjectId, Roster, SubjectId, UnitCode, UserKind, day, entitlements,
 };
 use crate::store::StoreError;
-use crate::telemetry::Meters;
+use crate::telemetry::{Meters, now_us};
 
 /// Most units that one call to all of a login's units asks. A family with four children, each in school, leisure centre and
 /// club, has twelve; the rest is room for advisers. More would make the first screen slow for everybody, so the answer
@@ -167,6 +167,9 @@ impl Domain {
         let (began, door) = (Instant::now(), request.caller.door);
         let operation = request.operation.clone();
         request.caller.withheld = self.counts.withheld.clone();
+        if request.arrived_us == 0 {
+            request.arrived_us = now_us();
+        }
         let outcome = self.route(request).await;
         self.counts
             .called(&operation, door, began.elapsed(), &outcome);

@@ -82,6 +82,15 @@ impl<S: State> Bench<S> {
         line.map_or(0, |value| value.parse().expect("a whole number"))
     }
 
+    /// Whether an age is one of years.
+    fn is_old(&self, series: &str) -> bool {
+        let text = self.telemetry.exposition();
+        let age = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        age.is_some_and(|age| age.parse::<f64>().expect("seconds") > 365.0 * 24.0 * 3600.0)
+    }
+
     /// Memory of one kind, over all shards.
     fn held(&self, part: &str) -> i64 {
         let series =
@@ -229,6 +238,10 @@ fn what_waits_for_other_ledgers_is_counted_until_it_ends() {
     run_local(async {
         let store = Arc::new(MemoryStore::new());
         let bench = Bench::<()>::with_inbox(store.clone(), Arc::new(Tellings));
+        // What was said long ago is old, wherever the real clock stands.
+        let years = std::time::Duration::from_secs(3 * 365 * 24 * 3600);
+        bench.clock.set_back(years);
+        assert_eq!(bench.counted("klokke_outbox_oldest_seconds"), 0);
         for operation in ["tell", "no such operation", "tell_later"] {
             let call = call(HandOn(operation));
             bench.ledgers.call(&ledger(), call).await.expect("done");
@@ -240,9 +253,13 @@ fn what_waits_for_other_ledgers_is_counted_until_it_ends() {
         assert_eq!(bench.counted(&delivery("delivered")), 1);
         assert_eq!(bench.counted(&delivery("refused")), 1);
         assert_eq!(bench.counted("klokke_outbox_pending"), 1, "tell_later");
+        assert!(bench.is_old("klokke_outbox_oldest_seconds"));
         // What a stop left is counted again by the next start.
         let next = Bench::<()>::with_inbox(store, Arc::new(Tellings));
         next.ledgers.resume_outboxes().await.expect("resumed");
         assert_eq!(next.counted("klokke_outbox_pending"), 1);
+        while !next.is_old("klokke_outbox_oldest_seconds") {
+            tokio::task::yield_now().await;
+        }
     });
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admitting;
+mod figures;
 mod rights;
 mod watched;
 
