@@ -76,10 +76,10 @@ pub(super) struct Shard {
     /// How often everybody here was told how service is.
     pub(super) notices: Cell<u32>,
     pub(super) work: Notify,
-    draining: Cell<bool>,
+    pub(super) draining: Cell<bool>,
     pub(super) stopping: Cell<bool>,
     /// Ends kept-alive HTTP connections.
-    drain: watch::Sender<bool>,
+    pub(super) drain: watch::Sender<bool>,
 }
 
 impl Shard {
@@ -325,6 +325,9 @@ impl Shard {
         let Some(connection) = core.connections.find(key) else {
             return;
         };
+        if connection.link.is_paused() && connection.session.wants_frames() {
+            connection.link.resume();
+        }
         match connection.session.next_deadline() {
             Some(deadline) => core.wheel.arm(key.index, deadline),
             None => core.wheel.disarm(key.index),
@@ -416,27 +419,6 @@ impl Shard {
         tokio::task::spawn_local(async move {
             let answer = question.await;
             then(&shard, answer);
-        });
-    }
-
-    /// Closes everything, evenly over the time given and in no particular order.
-    fn drain(self: &Rc<Self>, over: Duration) {
-        self.draining.set(true);
-        self.drain.send_replace(true);
-        let mut keys: Vec<ConnKey> = self.core.borrow().connections.keys().collect();
-        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
-        // Slab order is order of arrival, and whole schools arrive together.
-        rand::seq::SliceRandom::shuffle(keys.as_mut_slice(), &mut rand::rng());
-        let shard = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let begin = tokio::time::Instant::now();
-            for (nth, key) in (0..count).zip(keys) {
-                let due = begin + over.mul_f64(f64::from(nth) / f64::from(count));
-                if due > tokio::time::Instant::now() {
-                    tokio::time::sleep_until(due).await;
-                }
-                shard.happen(key, Event::Disconnect(DisconnectCode::SHUTDOWN.into()));
-            }
         });
     }
 
@@ -536,6 +518,12 @@ impl Host for Shard {
     fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes) {
         let now = self.now_ms();
         self.with_session(id, |session| session.handle_frame(frame, now));
+    }
+
+    fn wants_frames(self: &Rc<Self>, id: ConnKey) -> bool {
+        let core = self.core.borrow();
+        let connection = core.connections.find(id);
+        connection.is_none_or(|it| it.session.wants_frames())
     }
 
     fn shook_hands(self: &Rc<Self>, resumed: Resumed) {

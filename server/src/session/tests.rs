@@ -3,6 +3,7 @@
 mod codes;
 mod figures;
 mod flows;
+mod logins;
 mod properties;
 mod table;
 mod waiting;

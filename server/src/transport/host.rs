@@ -131,6 +131,10 @@ pub trait Host: 'static {
     /// A whole frame came in. Ids of connections that are gone are ignored.
     fn receive(self: &Rc<Self>, id: ConnKey, frame: Bytes);
 
+    /// Whether more frames of a connection may come now. When not, they stay in the socket until the shard says
+    /// [`Link::resume`]: a client that asks faster than it is answered waits, and nobody else does.
+    fn wants_frames(self: &Rc<Self>, id: ConnKey) -> bool;
+
     /// A TLS handshake succeeded; for the figures.
     fn shook_hands(self: &Rc<Self>, resumed: Resumed);
 

@@ -92,6 +92,8 @@ pub struct Link {
     front_is_torn: Cell<bool>,
     state: Cell<State>,
     waker: RefCell<Option<Waker>>,
+    /// Whether its socket is not read because the shard has enough of its frames.
+    is_paused: Cell<bool>,
 }
 
 impl Link {
@@ -119,6 +121,25 @@ impl Link {
             front_is_torn: Cell::new(false),
             state: Cell::new(State::Open),
             waker: RefCell::new(None),
+            is_paused: Cell::new(false),
+        }
+    }
+
+    /// The socket is not read until [`Link::resume`].
+    pub(super) fn pause(&self) {
+        self.is_paused.set(true);
+    }
+
+    /// Whether somebody should say [`Link::resume`] once there is room.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.get()
+    }
+
+    /// More frames may come.
+    pub fn resume(&self) {
+        if self.is_paused.replace(false) {
+            self.wake();
         }
     }
 

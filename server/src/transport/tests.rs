@@ -37,6 +37,7 @@ struct Echo {
     changed: Notify,
     full: Cell<bool>,
     silent: Cell<bool>,
+    sated: Cell<bool>,
 }
 
 impl Echo {
@@ -111,6 +112,10 @@ impl Host for Echo {
     }
 
     fn pong(self: &Rc<Self>, _: ConnKey) {}
+
+    fn wants_frames(self: &Rc<Self>, _: ConnKey) -> bool {
+        !self.sated.get()
+    }
 
     fn shook_hands(self: &Rc<Self>, _: Resumed) {}
 
@@ -347,6 +352,40 @@ fn many_frames_in_one_packet_and_one_frame_in_many() {
         }
         let message = socket.next().await.unwrap().unwrap();
         assert_eq!(message, Message::text("slow"));
+    });
+}
+
+#[test]
+fn a_socket_is_not_read_while_the_host_has_enough() {
+    on_shard(async {
+        let server = Server::start(small());
+        let (mut socket, _) = server.websocket_with(&[]).await.unwrap();
+        server.echo.sated.set(true);
+        socket.send("later".into()).await.unwrap();
+        let link = server
+            .echo
+            .until(|echo| echo.links.borrow()[0].clone())
+            .await;
+        while !link.is_paused() {
+            tokio::task::yield_now().await;
+        }
+        server.echo.sated.set(false);
+        link.resume();
+        assert_eq!(
+            socket.next().await.unwrap().unwrap(),
+            Message::text("later")
+        );
+        // One that is paused is closed like any other.
+        server.echo.sated.set(true);
+        socket.send("never".into()).await.unwrap();
+        while !link.is_paused() {
+            tokio::task::yield_now().await;
+        }
+        link.finish(close_frame(3001, ""), Last::AfterQueue);
+        let Some(Ok(Message::Close(Some(close)))) = socket.next().await else {
+            panic!("a close frame");
+        };
+        assert_eq!(u16::from(close.code), 3001);
     });
 }
 

@@ -239,6 +239,12 @@ impl<H: Host> WebSocket<H> {
             return Poll::Ready(Event::Broken);
         };
         for _ in 0..READS_PER_TURN {
+            if let Stage::Open(id) = self.stage
+                && !self.host.wants_frames(id)
+            {
+                link.pause();
+                return Poll::Pending;
+            }
             let (event, drained) = SCRATCH.with_borrow_mut(|scratch| self.read(socket, scratch));
             if let Some(event) = event {
                 return Poll::Ready(event);

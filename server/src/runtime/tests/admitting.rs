@@ -10,7 +10,7 @@ use crate::domain::testing::ledger;
 use crate::ledger::{Actor, Call, Job, Refusal, View};
 
 /// Keeps a ledger from answering anybody until it is told to go on.
-struct Held(Arc<Notify>);
+pub(super) struct Held(pub(super) Arc<Notify>);
 
 #[async_trait::async_trait(?Send)]
 impl Job<Roster> for Held {
@@ -209,5 +209,51 @@ async fn work_is_put_off_in_its_order_and_everybody_is_told() {
     assert!(screen["rpc"]["data"]["service"].is_null(), "{screen}");
     let put_off = r#"klokke_admission_refused_total{class="lists",reason="level"}"#;
     assert_eq!(counted(&server, put_off), 8);
+    server.node.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_faster_than_is_answered_waits_and_loses_nothing() {
+    const COMMANDS: usize = 8_000;
+    let server = start();
+    commit(&server, put_people()).await;
+    let mut client = Client::connect(&server, "s1").await;
+    let held = Arc::new(Notify::new());
+    let unit = ledger();
+    let call = Call::new("test", Actor::default(), Held(Arc::clone(&held)));
+    let holding = server.ledgers.call(&unit, call);
+    let asking = async {
+        // Far more bytes, and far more frames, than may wait in the session.
+        let slow = json!({"id": 2, "rpc": rpc("badge.get", &json!({"profile": "G10001.p1"}))});
+        client
+            .socket
+            .feed(Message::text(slow.to_string()))
+            .await
+            .unwrap();
+        let stats = json!({"presence_stats": {"channel": "live:x"}});
+        for id in 3..COMMANDS {
+            let mut stats = stats.clone();
+            stats["id"] = json!(id);
+            client
+                .socket
+                .feed(Message::text(stats.to_string()))
+                .await
+                .unwrap();
+            if id == COMMANDS / 4 {
+                client.socket.flush().await.unwrap();
+                held.notify_one();
+            }
+        }
+        client.socket.flush().await.unwrap();
+        let mut next = 2;
+        while next < COMMANDS {
+            for document in client.frame().await {
+                assert_eq!(document["id"], next, "{document}");
+                next += 1;
+            }
+        }
+    };
+    let (done, ()) = tokio::join!(holding, asking);
+    done.unwrap();
     server.node.stop().await;
 }

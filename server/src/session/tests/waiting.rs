@@ -39,7 +39,8 @@ fn what_may_wait_follows_the_configured_frame_size() {
 fn empty_frames_behind_a_slow_command_are_bounded_too() {
     let mut bench = Bench::open();
     bench.send(r#"{"id":2,"rpc":{"method":"slow"}}"#);
-    for _ in 0..1024 {
+    for waiting in 0..4096 {
+        assert_eq!(bench.session.wants_frames(), waiting < 512);
         bench.send("");
     }
     assert_eq!(bench.close_code(), None);
