@@ -76,6 +76,9 @@ export class Bare {
   }
 }
 
+/** From 0 to 1, slowly first, fast in the middle, as a morning does. */
+const risen = (part: number) => (part >= 1 ? 1 : part * part * (3 - 2 * part));
+
 const strong = () => ({ loa: 'substantial', auth_time: token.now() });
 
 /** A TLS handshake, and a second one that resumes it. */
@@ -153,7 +156,7 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
   const quiet = <T>(work: Promise<T>) => Promise.race([work.then(() => undefined, () => undefined), patience()]);
 
   const one = async (n: number): Promise<void> => {
-    const due = Math.min(coming.length, Math.ceil((coming.length * (Date.now() - began)) / (rampSeconds * 1000)));
+    const due = Math.ceil(coming.length * risen((Date.now() - began) / (rampSeconds * 1000)));
     while (bare.length < due) come(coming[bare.length]!);
     const work: Promise<unknown>[] = [
       teacher.call('message.send', { thread: thread.id, text: `Nummer ${n}` }),
@@ -167,6 +170,8 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
       work.push(
         teacher.call('post.publish', { place: { group: CLASS }, title: `Opslag ${n}`, body: 'Husk madpakke' }),
         teacher.call('notification.create', { recipients: [guardians[1]!.profile], event: 'child.checked_in', tag: `in:${n}` }),
+        // A phone that does not know whether it was heard says it again.
+        ...[1, 2].map(() => teacher.call('message.send', { thread: thread.id, text: `Igen ${n}`, idempotency_key: `igen-${n}` })),
         teacher.call('thread.list', { limit: 20 }),
         child.call('message.list', { thread: thread.id }),
       );
@@ -185,6 +190,7 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     municipality.call(n % 2 ? 'communication.block' : 'communication.unblock', { unit: 'M1', kind: 'external_actor' }),
     leader.call('group.add_member', { group: 'G1.g2', member: people.children[n % 20]!.profile }),
     server.api('publish', { channel: 'ukendt:kanal', data: 1 }),
+    server.api('unsubscribe', { channel: 'kept:tavle', user: 'gæst-SSE' }),
     fetch(`http://${address}/health`).then((answer) => answer.text()),
     clients[0]!.history('open:gård', { limit: 1 }),
     clients[0]!.presence('open:gård'),
