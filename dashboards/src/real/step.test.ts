@@ -49,6 +49,7 @@ const ALL_FAULTS: Fault[] = [
   ...faults.badDisk(),
   faults.frozen,
   faults.crowded,
+  faults.starved,
   faults.hostile,
   faults.fewFiles,
   faults.littleMemory,
