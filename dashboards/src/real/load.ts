@@ -15,6 +15,7 @@ import { Server } from './server.ts';
 /** A beat of the load; each does a little of everything. */
 const BEAT_MS = 120;
 const BEATS_UNDER_WAY_MAX = 20;
+const BEATS_A_THREAD = 200;
 /** What has no answer by then is left alone. */
 const PATIENCE_MS = 5_000;
 const patience = () => new Promise<void>((resolve) => setTimeout(resolve, PATIENCE_MS).unref());
@@ -127,12 +128,11 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
   await Promise.all(clients.map((client) => client.ready()));
   await Promise.all(subscriptions.map((subscription) => subscription.ready()));
 
-  const { thread } = await teacher.call('thread.create', {
-    subject: 'Til 2.A',
-    text: 'God morgen',
-    recipients: [{ group: CLASS }],
-    replies: 'everyone',
-  });
+  const begin = async () => {
+    const to = { recipients: [{ group: CLASS }], replies: 'everyone' };
+    return (await teacher.call('thread.create', { subject: 'Til 2.A', text: 'God morgen', ...to })).thread;
+  };
+  let thread = await begin();
   const secret = await teacher.call('thread.create', {
     subject: 'Fortroligt',
     text: 'Kun for dig',
@@ -158,6 +158,8 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
   const one = async (n: number): Promise<void> => {
     const due = Math.ceil(coming.length * risen((Date.now() - began) / (rampSeconds * 1000)));
     while (bare.length < due) come(coming[bare.length]!);
+    // A thread holds a thousand messages; a morning has more than one thread.
+    if (n % BEATS_A_THREAD === BEATS_A_THREAD - 1) thread = await begin();
     const work: Promise<unknown>[] = [
       teacher.call('message.send', { thread: thread.id, text: `Nummer ${n}` }),
       guardian.call('message.reply', { thread: thread.id, text: `Svar ${n}` }),
@@ -188,9 +190,10 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     guardian.call('thread.get', { thread: secret.thread.id }),
     guardian.call('message.list', { thread: secret.thread.id }),
     municipality.call(n % 2 ? 'communication.block' : 'communication.unblock', { unit: 'M1', kind: 'external_actor' }),
-    leader.call('group.add_member', { group: 'G1.g2', member: people.children[n % 20]!.profile }),
+    // The child is connected, so its rights change under it.
+    leader.call(n % 10 ? 'group.remove_member' : 'group.add_member', { group: 'G1.g2', member: people.children[0]!.profile }),
     server.api('publish', { channel: 'ukendt:kanal', data: 1 }),
-    server.api('unsubscribe', { channel: 'kept:tavle', user: 'gæst-SSE' }),
+    server.api('unsubscribe', { channel: 'kept:tavle', user: 'gæst-SSE' }).then(() => subscriptions[3]!.subscribe()),
     fetch(`http://${address}/health`).then((answer) => answer.text()),
     clients[0]!.history('open:gård', { limit: 1 }),
     clients[0]!.presence('open:gård'),

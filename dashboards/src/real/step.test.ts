@@ -38,6 +38,8 @@ const JUDGE_SPEED = ['KlokkeDeliveryBurn', 'KlokkeConnectBurn', 'KlokkeAckBurn',
 const NEVER_HERE = [
   // Another node must write the same ledger.
   'Conflicts and read-backs',
+  // Once at the start, then every quarter of an hour.
+  'Fetches of key sets',
   // 1,024 calls must wait at one ledger.
   'Mailbox full',
   // 8,192 things must wait at one shard.
