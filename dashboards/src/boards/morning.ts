@@ -74,7 +74,7 @@ export const morning: Board = {
       ],
     },
     {
-      height: 7,
+      height: 6,
       panels: [
         alertTable(
           text.alerts,

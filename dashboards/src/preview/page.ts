@@ -38,7 +38,7 @@ export function linesOf(answers: Answered[]): Line[] {
   const lines: { key: string; name: string; points: Map<number, number> }[] = [];
   for (const { query, series } of answers) {
     for (const { metric, values } of series) {
-      const key = query.legend.replace(/\{\{(\w+)\}\}/g, (_, label: string) => metric[label] ?? '');
+      const key = query.legend.replace(/\{\{(\w+)\}\}/g, (_, label: string) => metric[label] ?? '').trim();
       const name = isTranslated(query.legend) || key === '–' ? nameOf(key) : key;
       lines.push({ key, name: name || 'uden navn', points: new Map(values.map(([time, value]) => [time, Number(value)])) });
     }
@@ -94,9 +94,10 @@ function statCard(figures: Figures, answers: Answered[], box: Box, { from, to }:
   ].join('\n');
 }
 
-function alertRows(answers: Answered[], box: Box): string {
-  const rows = (answers[0]?.series ?? []).filter(({ metric, values }) => metric.alertname !== '–' && values.length);
-  const still = rows.filter(({ values }) => Number(values.at(-1)?.[1]) > 0);
+function alertRows(answers: Answered[], box: Box, { to, step }: Stretch): string {
+  const rows = (answers[0]?.series ?? []).filter(({ metric }) => metric.alertname !== '–');
+  // One that ended earlier has no value at the end.
+  const still = rows.filter(({ values }) => (values.at(-1)?.[0] ?? 0) > to - 2 * step);
   const base = box.y + TITLE + 22;
   if (!still.length) return text(box.x + 12, base, 'Ingen alarmer lyder.', { size: 13, colour: CARDS.good.ink, weight: 600 });
   return still
@@ -141,7 +142,7 @@ function card(panel: Panel, answers: Answered[], box: Box, stretch: Stretch): st
     text(box.x + 12, box.y + 19, fitted(panel.text.da, 13, box.width - 30 - widthOf(aside.said, 11)), { size: 13, weight: 600, colour: INK.strong }),
     text(box.x + box.width - 10, box.y + 19, aside.said, { size: 11, colour: aside.colour, anchor: 'end' }),
   ];
-  if (panel.kind === 'alerts') return [...frame, alertRows(answers, box)].join('\n');
+  if (panel.kind === 'alerts') return [...frame, alertRows(answers, box, stretch)].join('\n');
   if (panel.kind === 'note') return [...frame, noteLines(panel, box)].join('\n');
   const inside = { x: box.x + 10, y: box.y + TITLE, width: box.width - 14, height: box.height - TITLE - 4 };
   return [...frame, chart(panel, linesOf(answers), inside, stretch.from, stretch.to)].join('\n');

@@ -2,7 +2,7 @@
 //
 // Each case has a server of its own, which Prometheus sees as a cluster of its own, so that no fault hides behind another.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -143,18 +143,38 @@ export const frozen: Fault = {
 };
 
 export const crowded: Fault = {
-  what: 'the whole staff comes at once to a door for one at a time, on a node that may not be late at all',
-  alerts: ['KlokkeStaffRefused', 'KlokkeConnectBurn', 'KlokkeShedding'],
-  around: () => ({
-    people: school,
-    settings: { 'admission.connects_at_once_max': 1, 'admission.wait_max': '100ms', 'admission.lag_max': '1ms' },
-  }),
+  what: 'the whole staff comes at once to a door for one at a time',
+  alerts: ['KlokkeStaffRefused', 'KlokkeConnectBurn'],
+  around: () => ({ people: school, settings: { 'admission.connects_at_once_max': 1, 'admission.wait_max': '100ms' } }),
   inject: async (server, isOver) => {
     const staff = [people.teacher, people.leader, people.office, people.townHall, people.otherTeacher];
     while (!isOver()) {
       const coming = Array.from({ length: 400 }, (_, n) => new Bare(server.address, { token: token.of(staff[n % staff.length]!.subject) }));
       await Promise.all(coming.map((one) => one.answered));
       for (const one of coming) one.close();
+    }
+  },
+};
+
+/** Programs that take all they can get of the first processor. */
+const GREEDY = 6;
+
+export const starved: Fault = {
+  what: 'other programs take the processor, and people keep coming',
+  alerts: ['KlokkeShedding'],
+  scrapeEvery: '1500ms',
+  around: () => ({ behindOthers: true, settings: { 'admission.lag_max': '4ms' } }),
+  inject: async (server, isOver) => {
+    const spin = ['--cpu-list', '0', process.execPath, '--eval', 'for (;;);'];
+    const greedy = Array.from({ length: GREEDY }, () => spawn('taskset', spin, { stdio: 'ignore' }));
+    try {
+      while (!isOver()) {
+        const coming = Array.from({ length: 40 }, (_, n) => new Bare(server.address, { token: token.of(`p-${n}`) }));
+        await Promise.race([Promise.all(coming.map((one) => one.answered)), pause(2_000)]);
+        for (const one of coming) one.close();
+      }
+    } finally {
+      for (const one of greedy) one.kill('SIGKILL');
     }
   },
 };

@@ -15,6 +15,7 @@ import { Server } from './server.ts';
 /** A beat of the load; each does a little of everything. */
 const BEAT_MS = 120;
 const BEATS_UNDER_WAY_MAX = 20;
+const BEATS_A_THREAD = 200;
 /** What has no answer by then is left alone. */
 const PATIENCE_MS = 5_000;
 const patience = () => new Promise<void>((resolve) => setTimeout(resolve, PATIENCE_MS).unref());
@@ -76,6 +77,9 @@ export class Bare {
   }
 }
 
+/** From 0 to 1, slowly first, fast in the middle, as a morning does. */
+const risen = (part: number) => (part >= 1 ? 1 : part * part * (3 - 2 * part));
+
 const strong = () => ({ loa: 'substantial', auth_time: token.now() });
 
 /** A TLS handshake, and a second one that resumes it. */
@@ -124,12 +128,11 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
   await Promise.all(clients.map((client) => client.ready()));
   await Promise.all(subscriptions.map((subscription) => subscription.ready()));
 
-  const { thread } = await teacher.call('thread.create', {
-    subject: 'Til 2.A',
-    text: 'God morgen',
-    recipients: [{ group: CLASS }],
-    replies: 'everyone',
-  });
+  const begin = async () => {
+    const to = { recipients: [{ group: CLASS }], replies: 'everyone' };
+    return (await teacher.call('thread.create', { subject: 'Til 2.A', text: 'God morgen', ...to })).thread;
+  };
+  let thread = await begin();
   const secret = await teacher.call('thread.create', {
     subject: 'Fortroligt',
     text: 'Kun for dig',
@@ -153,8 +156,10 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
   const quiet = <T>(work: Promise<T>) => Promise.race([work.then(() => undefined, () => undefined), patience()]);
 
   const one = async (n: number): Promise<void> => {
-    const due = Math.min(coming.length, Math.ceil((coming.length * (Date.now() - began)) / (rampSeconds * 1000)));
+    const due = Math.ceil(coming.length * risen((Date.now() - began) / (rampSeconds * 1000)));
     while (bare.length < due) come(coming[bare.length]!);
+    // A thread holds a thousand messages; a morning has more than one thread.
+    if (n % BEATS_A_THREAD === BEATS_A_THREAD - 1) thread = await begin();
     const work: Promise<unknown>[] = [
       teacher.call('message.send', { thread: thread.id, text: `Nummer ${n}` }),
       guardian.call('message.reply', { thread: thread.id, text: `Svar ${n}` }),
@@ -167,6 +172,8 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
       work.push(
         teacher.call('post.publish', { place: { group: CLASS }, title: `Opslag ${n}`, body: 'Husk madpakke' }),
         teacher.call('notification.create', { recipients: [guardians[1]!.profile], event: 'child.checked_in', tag: `in:${n}` }),
+        // A phone that does not know whether it was heard says it again.
+        ...[1, 2].map(() => teacher.call('message.send', { thread: thread.id, text: `Igen ${n}`, idempotency_key: `igen-${n}` })),
         teacher.call('thread.list', { limit: 20 }),
         child.call('message.list', { thread: thread.id }),
       );
@@ -183,8 +190,10 @@ export async function startLoad(server: Server, tlsAddress: string, crowd: numbe
     guardian.call('thread.get', { thread: secret.thread.id }),
     guardian.call('message.list', { thread: secret.thread.id }),
     municipality.call(n % 2 ? 'communication.block' : 'communication.unblock', { unit: 'M1', kind: 'external_actor' }),
-    leader.call('group.add_member', { group: 'G1.g2', member: people.children[n % 20]!.profile }),
+    // The child is connected, so its rights change under it.
+    leader.call(n % 10 ? 'group.remove_member' : 'group.add_member', { group: 'G1.g2', member: people.children[0]!.profile }),
     server.api('publish', { channel: 'ukendt:kanal', data: 1 }),
+    server.api('unsubscribe', { channel: 'kept:tavle', user: 'gæst-SSE' }).then(() => subscriptions[3]!.subscribe()),
     fetch(`http://${address}/health`).then((answer) => answer.text()),
     clients[0]!.history('open:gård', { limit: 1 }),
     clients[0]!.presence('open:gård'),

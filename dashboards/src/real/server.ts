@@ -18,6 +18,8 @@ export interface Around {
   environment?: Record<string, string>;
   /** The most file handles the process may have. */
   files?: number;
+  /** On the first processor alone, and behind others there. */
+  behindOthers?: boolean;
   /** People to import before the start, as JSON Lines. */
   people?: string;
 }
@@ -65,8 +67,9 @@ export class Server {
 
   /** Starts it; a second start uses the same address. */
   async start(): Promise<void> {
-    const serve = [program(), 'serve', ...this.#set()];
-    const { files } = this.around;
+    const { files, behindOthers } = this.around;
+    const before = behindOthers ? ['taskset', '--cpu-list', '0', 'nice', '-n', '8'] : [];
+    const serve = [...before, program(), 'serve', ...this.#set()];
     // The shell becomes the server: one process, with its limit.
     const [command, ...rest] = files ? ['sh', '-c', `ulimit -n ${files} && exec "$@"`, 'sh', ...serve] : serve;
     if (!command) throw new Error('no program');
