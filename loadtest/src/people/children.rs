@@ -223,44 +223,60 @@ impl Roll {
     /// Writes classes, children and their staff.
     pub(super) fn write(&mut self, town: &mut Town<'_>, families: &Families) -> io::Result<()> {
         let (mut class_now, mut group) = (u32::MAX, 0);
-        let mut leisure: Option<(UnitAt, u32)> = None;
+        // The leisure centre's group of a year; children come year by year.
+        let mut leisure: Option<(UnitAt, u32, u32)> = None;
         let mut classes_here = (None, 0);
         for child in &mut self.children {
             if child.class != class_now {
                 class_now = child.class;
                 let class = &self.classes[class_now as usize];
-                group = town.group(class.unit, &class.name, GroupKind::Class)?;
                 if classes_here.0 != Some(class.unit) {
                     classes_here = (Some(class.unit), 0);
                 }
-                let staff = town.staff_of(class.unit);
-                let nth = |k: usize| staff[(classes_here.1 + k) % staff.len()];
-                let some: Vec<u32> = (0..class.staff.min(staff.len())).map(nth).collect();
+                group = class.open(town, classes_here.1)?;
                 classes_here.1 += class.staff;
-                for profile in some {
-                    town.member(class.unit, group, profile)?;
-                }
             }
             child.write(town, families)?;
             town.member(child.unit, group, child.profile)?;
             if let Some(centre) = child.leisure_centre {
                 let group = match leisure {
-                    Some((at, group)) if at == centre => group,
-                    _ => {
-                        let group = town.group(centre, "SFO", GroupKind::Class)?;
-                        let staff = town.staff_of(centre).clone();
-                        for profile in staff {
-                            town.member(centre, group, profile)?;
-                        }
-                        leisure = Some((centre, group));
-                        group
-                    }
+                    Some((at, age, group)) if (at, age) == (centre, child.age) => group,
+                    _ => leisure_group(town, centre, child.age - SCHOOL_AGE)?,
                 };
+                leisure = Some((centre, child.age, group));
                 town.member(centre, group, child.leisure_profile)?;
             }
         }
         Ok(())
     }
+}
+
+impl Class {
+    /// Writes the class with its staff, who are the next ones of the unit from the `nth` on.
+    fn open(&self, town: &mut Town<'_>, nth: usize) -> io::Result<u32> {
+        let group = town.group(self.unit, &self.name, GroupKind::Class)?;
+        let staff = town.staff_of(self.unit);
+        let next = |k: usize| staff[(nth + k) % staff.len()];
+        let some: Vec<u32> = (0..self.staff.min(staff.len())).map(next).collect();
+        for profile in some {
+            town.member(self.unit, group, profile)?;
+        }
+        Ok(group)
+    }
+}
+
+/// A leisure centre's group of a level, with its part of the staff: all of them together would be more than one thread
+/// reaches.
+fn leisure_group(town: &mut Town<'_>, centre: UnitAt, level: u32) -> io::Result<u32> {
+    let group = town.group(centre, &format!("SFO {level}. klasse"), GroupKind::Class)?;
+    let parts = LEISURE_LEVEL_MAX as usize + 1;
+    let staff = town.staff_of(centre).clone();
+    let step = if staff.len() < parts { 1 } else { parts };
+    let first = if step == 1 { 0 } else { level as usize };
+    for profile in staff.iter().skip(first).step_by(step) {
+        town.member(centre, group, *profile)?;
+    }
+    Ok(group)
 }
 
 /// The `nth` of `count` nearly equal parts.

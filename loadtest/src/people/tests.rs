@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::audit::Audit;
 use super::check::Report;
-use super::country::Country;
+use super::country::{Country, Municipality};
 use super::mix::{AT_SCHOOL, IN_DAYCARE, Mix};
 use super::sink::{Sink, Target, Written, folder};
 use super::table::{Cells, Row, Scale, Table};
@@ -368,4 +368,34 @@ fn persons_are_the_rows_less_roles_and_doubles_and_more_the_rest() {
         tallies.persons - table[Row::Children].daycare,
         "everybody signs in but children in daycare"
     );
+}
+
+#[test]
+fn one_thread_reaches_any_group_even_of_a_large_school() {
+    // A thread has at most 400 recipients (docs/errors.md), and children bring their guardians: about two each, less siblings.
+    let country = Country::plan(1, Scale::WHOLE);
+    let largest = |m: &&Municipality| m.schools.iter().map(|s| s.pupils).max();
+    let few = country
+        .municipalities
+        .iter()
+        .filter(|m| m.schools.len() < 10);
+    let municipality = few.max_by_key(largest).expect("98");
+    assert!(largest(&municipality) > Some(700), "a large school");
+    let memory = Memory::default();
+    let mut sink = Sink::new(Target::Stream(Box::new(memory.clone())), None);
+    super::town::write(1, municipality, None, &mut sink).expect("memory takes it");
+    sink.finish().expect("memory takes it");
+    let text = memory.0.lock().expect("one thread");
+    let mut members: BTreeMap<String, u32> = BTreeMap::new();
+    for line in text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let line: serde_json::Value = serde_json::from_slice(line).expect("JSON");
+        if line["type"] == "membership" {
+            *members.entry(line["group"].to_string()).or_default() += 1;
+        }
+    }
+    let largest = members.values().max().copied();
+    assert!(largest.is_some_and(|largest| largest < 160), "{largest:?}");
 }
