@@ -235,9 +235,7 @@ impl Stage {
     fn act(&mut self, action: Action, due_us: u64) {
         let world = &mut self.world;
         let Some((user, by, to)) = self.cast.draw(action, &mut world.chance, &self.users) else {
-            world
-                .tally
-                .error(format!("{} had nobody online to do it", action.name()));
+            world.tally.tick.skipped += 1;
             return;
         };
         let number = world.deeds.len();

@@ -130,6 +130,9 @@ pub struct Tick {
     pub waits: [u64; 4],
     /// Actions due.
     pub due: u64,
+    /// Actions that nobody was online to do: at the very beginning of a ramp.
+    #[serde(default)]
+    pub skipped: u64,
     /// Actions acknowledged.
     pub acked: u64,
     /// Publications delivered.

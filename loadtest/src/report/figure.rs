@@ -92,6 +92,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("unknown_sender", "ukendt afsender", "unknown sender"),
     ("unanswered", "ubesvaret", "unanswered"),
+    ("skipped", "ikke begyndt", "not begun"),
     (
         "unchecked",
         "personer der ikke kunne kontrolleres",

@@ -51,6 +51,7 @@ pub(super) struct Gathered {
     pub(super) acked: u64,
     pub(super) connects: u64,
     pub(super) due: u64,
+    pub(super) skipped: u64,
     pub(super) server_version: String,
     /// What the server told last.
     pub(super) server: Option<ServerPoint>,
@@ -80,6 +81,7 @@ impl Gathered {
         second.acked += tick.acked;
         second.deliveries += tick.deliveries;
         self.due += tick.due;
+        self.skipped += tick.skipped;
         self.acked += tick.acked;
         self.deliveries += tick.deliveries;
         let used_us = tick.cpu_us.saturating_sub(

@@ -161,6 +161,7 @@ pub(super) fn figures(
         },
     );
     set("deliveries", gathered.deliveries as f64);
+    set("skipped", gathered.skipped as f64);
     set("unanswered", ends.unanswered as f64);
     set("unchecked", ends.unchecked as f64);
     let online = |second: &Second| second.online.iter().sum::<u64>();

@@ -123,7 +123,6 @@ impl Rig {
             command.args(["--serve", serve]);
         }
         // `--serve ""` says that there is none.
-        let more: Vec<&str> = more.iter().copied().collect();
         let mut at = 0;
         while at < more.len() {
             if more[at] == "--serve" && more.get(at + 1) == Some(&"") {
@@ -243,7 +242,7 @@ impl Rig {
         let control = format!("127.0.0.1:{}", free_port()?);
         let serve = self.serve(&program("KLOKKE_BIN")?, "data", port, "");
         let more = ["--agents", "1", "--expect", "1", "--listen", &control];
-        let (mut run, lines) = self.begin(self.command(scenario, Some(&serve), port, &more)?)?;
+        let (mut run, lines) = self.begin(&self.command(scenario, Some(&serve), port, &more)?)?;
         let mut agent = None;
         let mut text = String::new();
         for line in lines {
@@ -268,17 +267,17 @@ impl Rig {
         let port = free_port()?;
         let serve = self.serve(&program("KLOKKE_BIN")?, "data", port, "");
         let long = scenario.replace("9s", "40s");
-        let (mut run, lines) = self.begin(self.command(&long, Some(&serve), port, &[])?)?;
+        let (mut run, lines) = self.begin(&self.command(&long, Some(&serve), port, &[])?)?;
         let mut text = String::new();
         for line in lines {
             // A line of progress: people are online.
-            if line.contains("online") {
-                if let Some(agent) = agent_of(run.id())? {
-                    let killed = Command::new("kill")
-                        .args(["-9", &agent.to_string()])
-                        .status()?;
-                    ensure!(killed.success(), "the agent could not be killed");
-                }
+            if line.contains("online")
+                && let Some(agent) = agent_of(run.id())?
+            {
+                let killed = Command::new("kill")
+                    .args(["-9", &agent.to_string()])
+                    .status()?;
+                ensure!(killed.success(), "the agent could not be killed");
             }
             text.push_str(&line);
             text.push('\n');
@@ -288,7 +287,7 @@ impl Rig {
     }
 
     /// Starts a run whose standard error is read line by line; its standard output comes to the same place.
-    fn begin(&self, command: Command) -> Result<(Child, impl Iterator<Item = String> + use<>)> {
+    fn begin(&self, command: &Command) -> Result<(Child, impl Iterator<Item = String> + use<>)> {
         let _ = fs::remove_dir_all(self.path("results")); // There may be none yet.
         let mut words = vec![quoted(command.get_program().to_string_lossy().as_ref())];
         words.extend(
