@@ -179,26 +179,51 @@ export const starved: Fault = {
   },
 };
 
+/** Connects with tokens that somebody made up. */
+async function guess(server: Server, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    const guessing = Array.from({ length: 8 }, () => new Bare(server.address, { token: token.signed({ sub: 'x' }, 'gættet') }));
+    await Promise.all(guessing.map((one) => one.answered));
+    for (const one of guessing) one.close();
+  }
+}
+
+/** Sends more than a frame may hold. */
+async function breakFrames(server: Server, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    const broken = Array.from({ length: 4 }, () => new Bare(server.address, { token: token.of('x') }));
+    await Promise.all(broken.map((one) => one.answered));
+    for (const one of broken) one.raw('*'.repeat(100_000));
+    await pause(200);
+    for (const one of broken) one.close();
+  }
+}
+
+/** Subscribes and does not read: first the kernel's buffers fill, then the queue, slowly enough to be seen, then it is closed. */
+async function dawdle(server: Server, channel: string, isOver: () => boolean): Promise<void> {
+  const text = '*'.repeat(60_000);
+  while (!isOver()) {
+    const slow = Array.from({ length: 4 }, () => new Bare(server.address, { token: token.of('y') }));
+    await Promise.all(slow.map((one) => one.answered));
+    for (const one of slow) {
+      one.send({ id: 2, subscribe: { channel } });
+      one.pause();
+    }
+    for (let n = 0; n < 170 && !isOver(); n += 1) {
+      await server.api('publish', { channel, data: text });
+      if (n >= 80) await pause(15);
+    }
+    for (const one of slow) one.close();
+  }
+}
+
 export const hostile: Fault = {
   what: 'guessed tokens, broken frames, and readers that do not read',
   alerts: ['KlokkeTokensRefused', 'KlokkeFramesRefused', 'KlokkeSlowConsumers'],
-  around: () => ({ settings: { 'client.queue_max_size_bytes': 65_536 } }),
+  around: () => ({}),
   inject: async (server, isOver) => {
-    const text = '*'.repeat(60_000);
-    while (!isOver()) {
-      const guessing = Array.from({ length: 8 }, () => new Bare(server.address, { token: token.signed({ sub: 'x' }, 'gættet') }));
-      const broken = Array.from({ length: 8 }, () => new Bare(server.address, { token: token.of('x') }));
-      const slow = Array.from({ length: 4 }, () => new Bare(server.address, { token: token.of('y') }));
-      await Promise.all([...guessing, ...broken, ...slow].map((one) => one.answered));
-      for (const one of broken) one.raw('*'.repeat(100_000));
-      for (const one of slow) {
-        one.send({ id: 2, subscribe: { channel: 'open:strøm' } });
-        one.pause();
-      }
-      // The kernel keeps some megabytes for each before anything queues.
-      for (let n = 0; n < 120 && !isOver(); n += 1) await server.api('publish', { channel: 'open:strøm', data: text });
-      for (const one of [...guessing, ...broken, ...slow]) one.close();
-    }
+    const slow = ['open:a', 'open:b'].map((channel) => dawdle(server, channel, isOver));
+    await Promise.all([guess(server, isOver), breakFrames(server, isOver), ...slow]);
   },
 };
 
