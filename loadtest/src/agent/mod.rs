@@ -3,9 +3,12 @@
 //! It is told what to play by the coordinator (`control`). Everything is due at a moment that the scenario alone decides; latency
 //! counts from there. Sockets are driven by readiness, so an idle person costs a socket and a few hundred bytes.
 
+mod answers;
 mod attack;
 mod cast;
 mod deed;
+mod doing;
+mod hearing;
 mod line;
 pub(crate) mod plan;
 mod stage;

@@ -16,9 +16,9 @@ pub use figure::is_known as is_known_figure;
 
 use crate::town::Role;
 
-/// Logins of the whole country, to which rates refer: user actors of the implementation plan without the children in daycare
-/// (domain.md 1.1: 2,001,155 - 217,186) and without rows 3 to 5, roles that people of other rows hold (5,138).
-pub const COUNTRY_LOGINS: f64 = 1_778_831.0;
+/// Logins of the whole country, to which rates refer: everybody of the invented country but the children in daycare
+/// (docs/population.md).
+pub const COUNTRY_LOGINS: f64 = 1_765_511.0;
 
 /// What people do. Check-ins are notices of staff to the child's guardians until attendance is there.
 #[derive(

@@ -55,7 +55,9 @@ impl fmt::Display for Complaint {
 }
 
 /// The crates whose Rust sources are checked.
-const CRATES: &[&str] = &["protocol", "server", "client", "tests", "bench", "xtask"];
+const CRATES: &[&str] = &[
+    "protocol", "server", "client", "loadtest", "tests", "bench", "xtask",
+];
 
 /// Checks all rules; an error names how many are broken.
 pub(crate) fn run(house: &House) -> Result<()> {
