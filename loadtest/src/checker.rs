@@ -22,6 +22,8 @@ const CLOCKS_MARGIN_US: u64 = 2_000;
 pub struct Witness<'a> {
     /// The login.
     pub login: LoginIx,
+    /// Whether they wanted to come at all.
+    pub was_wanted: bool,
     /// When they were first online; `None` for who never was.
     pub first_us: Option<u64>,
     /// Whether they were there at the end, so that everything they missed was recovered.
@@ -84,7 +86,7 @@ impl<'a> Register<'a> {
     }
 }
 
-/// What each login must have seen: (channel, action).
+/// What each login must have seen if it was acknowledged, and may see otherwise: (channel, action).
 fn expectations<'a>(deeds: &'a [Deed], town: &Town) -> HashMap<LoginIx, Vec<(String, &'a Deed)>> {
     let mut walls: HashMap<&str, Vec<LoginIx>> = HashMap::new();
     for (nth, login) in (0u32..).zip(&town.logins) {
@@ -97,7 +99,7 @@ fn expectations<'a>(deeds: &'a [Deed], town: &Town) -> HashMap<LoginIx, Vec<(Str
         }
     }
     let mut all: HashMap<LoginIx, Vec<(String, &Deed)>> = HashMap::new();
-    for deed in deeds.iter().filter(|deed| deed.fate == Fate::Acked) {
+    for deed in deeds {
         let mut persons: HashSet<ProfileIx> = HashSet::new();
         let mut wall = None;
         match deed.to {
@@ -144,8 +146,13 @@ impl Judge<'_> {
         name_of: &impl Fn(u32) -> &'n str,
     ) {
         let Some(first_us) = witness.first_us else {
+            self.findings.never_in += u64::from(witness.was_wanted);
             return;
         };
+        let allowed: HashSet<(&str, u64)> = wanted
+            .iter()
+            .map(|(channel, deed)| (channel.as_str(), deed.id))
+            .collect();
         let mut seen: HashSet<(&str, u64)> = HashSet::new();
         let mut by_channel: BTreeMap<u32, Vec<(u32, &Deed)>> = BTreeMap::new();
         for one in witness.seen {
@@ -162,6 +169,11 @@ impl Judge<'_> {
             if deed.fate == Fate::Refused {
                 self.accuse("unknown_sender", witness, channel, || {
                     format!("action {:x} was refused, and seen", deed.id)
+                });
+            }
+            if deed.fate != Fate::Refused && !allowed.contains(&(channel, deed.id)) {
+                self.accuse("leaked", witness, channel, || {
+                    format!("action {:x} is not for this person here", deed.id)
                 });
             }
             if !seen.insert((channel, deed.id)) {
@@ -182,7 +194,10 @@ impl Judge<'_> {
             self.findings.unchecked += 1;
             return;
         }
-        for (channel, deed) in wanted.iter().filter(|(_, deed)| deed.sent_us > first_us) {
+        for (channel, deed) in wanted
+            .iter()
+            .filter(|(_, deed)| deed.fate == Fate::Acked && deed.sent_us > first_us)
+        {
             self.findings.expected += 1;
             if !seen.contains(&(channel.as_str(), deed.id)) {
                 let at = deed.acked_us as f64 / 1e6;
@@ -310,6 +325,7 @@ mod tests {
             .collect();
         let witness = Witness {
             login: MOTHER,
+            was_wanted: true,
             first_us: Some(1),
             is_back: true,
             seen: &seen,
@@ -350,8 +366,15 @@ mod tests {
             judged(&two(), &[(0, 1, 1), (0, 2, 2), (0, 3, 9)]),
             one("unknown_sender")
         );
-        // On the wrong channel it did not come where it should have.
-        assert_eq!(judged(&two(), &[(1, 1, 1), (0, 2, 2)]), one("missing"));
+        // On the wrong channel it did not come where it should have, and came where it should not.
+        let mut both = one("missing");
+        both.extend(one("leaked"));
+        assert_eq!(judged(&two(), &[(1, 1, 1), (0, 2, 2)]), both);
+        // A bare signal of what is not for the person is one too many.
+        let other = deed(3, Target::One(0), 50_000, 60_000);
+        let deeds = [two(), vec![other]].concat();
+        let seen = [(0, 1, 1), (0, 2, 2), (0, 3, BARE | 3)];
+        assert_eq!(judged(&deeds, &seen), one("leaked"));
     }
 
     #[test]

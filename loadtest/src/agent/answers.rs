@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::deed;
 use super::line::Phase;
-use super::user::{Asked, BACKOFF_MIN_US, Sub, User};
+use super::user::{Asked, BACKOFF_MIN_US, Owed, Sub, User};
 use super::watch::Way;
 use super::world::{Alarm, World};
 use crate::control::Fate;
@@ -17,6 +17,9 @@ const TOKEN_EXPIRED: u32 = 109;
 
 /// Publications of one page of history, as many as a server gives at most by default.
 const PAGE: i32 = 300;
+/// Error of work that was put off because the node is late, and the least wait that docs/errors.md asks for.
+const PUT_OFF: u32 = 1104;
+const PUT_OFF_US: u64 = 5_000_000;
 
 impl User {
     pub(super) fn reply(&mut self, world: &mut World, nth: u32, reply: Reply) {
@@ -95,8 +98,12 @@ impl User {
                 world.tally.error(format!("{} {code}", action.name()));
                 if error.temporary {
                     // It stays to be done; the same idempotency key makes a retry harmless.
-                    let at_us =
-                        world.now_us() + BACKOFF_MIN_US + world.chance.next() % BACKOFF_MIN_US;
+                    let least_us = if code == PUT_OFF {
+                        PUT_OFF_US
+                    } else {
+                        BACKOFF_MIN_US
+                    };
+                    let at_us = world.now_us() + least_us + world.chance.next() % least_us;
                     world.wake(
                         at_us,
                         Alarm::Retry {
@@ -112,7 +119,21 @@ impl User {
             Asked::Screen { .. } => world.tally.error(format!("screen {code}")),
             Asked::Browse { .. } => world.tally.error(format!("browse {code}")),
             Asked::StepUp { .. } => world.tally.error(format!("step_up {code}")),
-            Asked::History { channel, .. } => {
+            Asked::History { .. } if error.temporary => {
+                let at_us = world.now_us() + PUT_OFF_US;
+                let generation = self.generation;
+                world.wake(
+                    at_us,
+                    Alarm::Retry {
+                        user: nth,
+                        generation,
+                    },
+                );
+            }
+            Asked::History { channel, until } => {
+                let (channel, until) = (channel, *until);
+                self.owed
+                    .retain(|owed| (owed.channel, owed.until) != (*channel, until));
                 let name = world.name(*channel).to_owned();
                 world.tally.error(format!("history {code}"));
                 self.accuse(world, "missing", &name, || {
@@ -154,6 +175,7 @@ impl User {
             world.tally.tick.server.clone_from(&result.version);
         }
         self.attempts = 0;
+        self.is_in = true;
         let is_first = self.first_us.is_none();
         world
             .tally
@@ -185,7 +207,7 @@ impl User {
                     &name,
                     publication.offset,
                     &publication.data,
-                    Way::Live,
+                    Way::Back,
                 );
             }
             if sub.recovered {
@@ -243,6 +265,14 @@ impl User {
         since: u64,
         until: u64,
     ) {
+        // Owed until it came, over any loss of the connection.
+        self.owed
+            .retain(|owed| (owed.channel, owed.until) != (channel, until));
+        self.owed.push(Owed {
+            channel,
+            since,
+            until,
+        });
         let Some(sub) = self.subs.iter().find(|sub| sub.channel == channel) else {
             return;
         };
@@ -288,7 +318,11 @@ impl User {
             self.accuse(world, "missing", &name, || {
                 format!("history ends before offset {until}")
             });
-        } else if last < until {
+        }
+        if last == 0 || last >= until {
+            self.owed
+                .retain(|owed| (owed.channel, owed.until) != (channel, until));
+        } else {
             self.ask_history(world, nth, channel, last, until);
         }
     }

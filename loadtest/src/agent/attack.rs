@@ -8,6 +8,7 @@ use mio::Token;
 use super::line::{Came, Line, Phase};
 use super::stage::ATTACKERS_FROM;
 use super::world::{Alarm, World};
+use crate::outcome::Evidence;
 use crate::scenario::Attack;
 use crate::wire::frame;
 
@@ -25,6 +26,7 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1MDAwMDAwMS
 
 struct Attacker {
     kind: Attack,
+    serial: u32,
     line: Line,
 }
 
@@ -33,6 +35,7 @@ struct Attacker {
 pub(super) struct Attackers {
     all: Vec<Option<Attacker>>,
     free: Vec<usize>,
+    serial: u32,
 }
 
 impl Attackers {
@@ -56,17 +59,28 @@ impl Attackers {
             now_us,
         ) {
             Ok(line) => {
-                self.all[place] = Some(Attacker { kind, line });
+                self.serial = self.serial.wrapping_add(1);
+                let serial = self.serial;
+                self.all[place] = Some(Attacker { kind, serial, line });
                 let nth = u32::try_from(place).unwrap_or(u32::MAX);
-                world.wake(now_us + HOLD_US, Alarm::AttackOver { nth });
+                world.wake(now_us + HOLD_US, Alarm::AttackOver { nth, serial });
             }
             Err(_) => self.free.push(place),
         }
     }
 
-    /// One has had its time.
-    pub(super) fn over(&mut self, nth: u32, _world: &mut World) {
-        self.end(nth as usize);
+    /// One has had its time, unless it ended before.
+    pub(super) fn over(&mut self, nth: u32, serial: u32) {
+        let place = nth as usize;
+        let is_it = |one: &Attacker| one.serial == serial;
+        if self
+            .all
+            .get(place)
+            .and_then(Option::as_ref)
+            .is_some_and(is_it)
+        {
+            self.end(place);
+        }
     }
 
     fn end(&mut self, place: usize) {
@@ -87,7 +101,7 @@ impl Attackers {
 }
 
 impl Attacker {
-    fn go_on(&mut self, world: &World, scratch: &mut [u8]) -> std::io::Result<()> {
+    fn go_on(&mut self, world: &mut World, scratch: &mut [u8]) -> std::io::Result<()> {
         if self.line.phase == Phase::Opening {
             if !self.line.stands()? {
                 return Ok(());
@@ -123,7 +137,21 @@ impl Attacker {
                 }
                 self.line.send(&bytes)?;
             }
-            Came::Some(_) | Came::Full(_) | Came::Nothing => {}
+            Came::Some(length) | Came::Full(length) => {
+                // The answer to a connect that was granted names the client.
+                if self.kind == Attack::WrongToken
+                    && memchr::memmem::find(&scratch[..length], b"\"client\":").is_some()
+                {
+                    let at_s = world.now_us() as f64 / 1e6;
+                    world.tally.violation("let_in", || Evidence {
+                        at_s,
+                        login: "nobody".to_owned(),
+                        what: "a token that nobody signed was accepted".to_owned(),
+                        ..Evidence::default()
+                    });
+                }
+            }
+            Came::Nothing => {}
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::deed;
-use super::user::{Asked, User};
+use super::user::{Asked, Owed, User};
 use super::watch::FRESH_US;
 use super::world::{Alarm, World};
 
@@ -18,7 +18,11 @@ impl User {
             self.ask(world, nth, Asked::Screen { at_us: now_us }, |id| {
                 deed::rpc(id, "session.start", &json!({}))
             });
-            if behaviour.looks > 0 && world.chance.part() < behaviour.browses {
+            // One chain of looks a visit, from when they were to come; a phone that lost its network begins no second one.
+            if !std::mem::replace(&mut self.has_looked, true)
+                && behaviour.looks > 0
+                && world.chance.part() < behaviour.browses
+            {
                 self.think(world, nth, now_us, behaviour.looks);
             }
         }
@@ -36,15 +40,16 @@ impl User {
         if more > 1 && !world.quiet {
             self.think(world, nth, due_us, more - 1);
         }
+        if world.quiet || !self.wanted {
+            return;
+        }
+        world.tally.tick.due += 1;
         let profiles = &world.town.logins[self.login as usize].profiles;
-        let Some(profile) = profiles
-            .first()
-            .filter(|_| self.is_online() && !world.quiet)
-        else {
+        let Some(profile) = profiles.first().filter(|_| self.is_online()) else {
+            world.tally.error("browse while offline".to_owned());
             return;
         };
         let input = json!({ "profile": world.town.profiles[*profile as usize].id });
-        world.tally.tick.due += 1;
         self.ask(world, nth, Asked::Browse { due_us }, |id| {
             deed::rpc(id, "thread.list", &input)
         });
@@ -54,6 +59,20 @@ impl User {
     pub(super) fn work(&mut self, world: &mut World, nth: u32) {
         if !self.is_online() {
             return;
+        }
+        let is_asked = |asked: &[(u32, Asked)], owed: &Owed| {
+            asked.iter().any(|(_, it)| {
+                matches!(it, Asked::History { channel, until } if (*channel, *until) == (owed.channel, owed.until))
+            })
+        };
+        let owed: Vec<Owed> = self
+            .owed
+            .iter()
+            .copied()
+            .filter(|it| !is_asked(&self.asked, it))
+            .collect();
+        for owed in owed {
+            self.ask_history(world, nth, owed.channel, owed.since, owed.until);
         }
         let under_way = |asked: &[(u32, Asked)], number: usize| {
             asked
@@ -76,8 +95,6 @@ impl User {
             let own = &mut world.deeds[number];
             if own.deed.sent_us == 0 {
                 own.deed.sent_us = now_us.max(1);
-                let late_us = now_us.saturating_sub(own.due_us);
-                world.tally.late(late_us);
             }
             let own = &world.deeds[number];
             let (method, input) = deed::call(&own.deed, own.due_us, world.setup.run, &world.town);

@@ -15,7 +15,13 @@ use crate::wire::push::{Item, each_item};
 
 impl User {
     /// The socket can be read or written.
-    pub(super) fn ready(&mut self, world: &mut World, nth: u32, scratch: &mut [u8]) {
+    pub(super) fn ready(
+        &mut self,
+        world: &mut World,
+        nth: u32,
+        scratch: &mut [u8],
+        is_read_closed: bool,
+    ) {
         let Some(line) = self.line.as_mut() else {
             return;
         };
@@ -46,7 +52,10 @@ impl User {
             match line.read(scratch) {
                 Ok(Came::Some(length)) => {
                     self.hear(world, nth, &scratch[..length]);
-                    return;
+                    // An end that came with the data is told once only: it is read to.
+                    if !is_read_closed {
+                        return;
+                    }
                 }
                 Ok(Came::Full(length)) => self.hear(world, nth, &scratch[..length]),
                 Ok(Came::Nothing) => return,

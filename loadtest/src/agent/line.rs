@@ -2,7 +2,7 @@
 //!
 //! Buffers are there only while something is in them: an idle phone costs its socket and this struct.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mio::net::TcpStream;
@@ -29,9 +29,46 @@ pub(super) enum Phase {
     Online,
 }
 
+/// What carries a phone's bytes. One for each transport; everything above it is the same.
+pub(super) trait Transport {
+    /// Whether it stands; an error when it failed.
+    fn stands(&self) -> io::Result<bool>;
+    /// Reads without waiting.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// Writes without waiting.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Ends it without a word.
+    fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()>;
+}
+
+impl Transport for TcpStream {
+    fn stands(&self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        match self.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(self, into)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(self, bytes)
+    }
+
+    fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
+        Self::shutdown(self, how)
+    }
+}
+
 /// A connection.
 pub(super) struct Line {
-    socket: TcpStream,
+    socket: Box<dyn Transport>,
     pub(super) phase: Phase,
     /// What came of a frame that is not whole yet.
     pub(super) inbox: Vec<u8>,
@@ -80,7 +117,7 @@ impl Line {
         let mut socket = TcpStream::from_std(socket.into());
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
-            socket,
+            socket: Box::new(socket),
             phase: Phase::Opening,
             inbox: Vec::new(),
             message: Vec::new(),
@@ -90,16 +127,9 @@ impl Line {
         })
     }
 
-    /// Whether TCP stands; an error when it failed.
+    /// Whether it stands; an error when it failed.
     pub(super) fn stands(&self) -> io::Result<bool> {
-        if let Some(error) = self.socket.take_error()? {
-            return Err(error);
-        }
-        match self.socket.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.socket.stands()
     }
 
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<Came> {

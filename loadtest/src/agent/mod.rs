@@ -137,7 +137,7 @@ impl Agent {
             }
             if let Some(stage) = self.stage.as_mut() {
                 for event in events.iter().filter(|event| event.token() != CONTROL) {
-                    stage.ready(event.token());
+                    stage.ready(event.token(), event.is_read_closed());
                 }
             }
         }
@@ -163,8 +163,15 @@ impl Agent {
                 };
                 match other {
                     ToAgent::Start { epoch_us } => {
-                        let ahead = u64::try_from(epoch_us - unix_us()).unwrap_or(0);
-                        stage.start(Instant::now() + Duration::from_micros(ahead), epoch_us);
+                        // Told late, the run began in the past: its clock is not shifted.
+                        let (now, ahead_us) = (Instant::now(), epoch_us - unix_us());
+                        let distance = Duration::from_micros(ahead_us.unsigned_abs());
+                        let epoch = if ahead_us >= 0 {
+                            Some(now + distance)
+                        } else {
+                            now.checked_sub(distance)
+                        };
+                        stage.start(epoch.unwrap_or(now), epoch_us);
                         None
                     }
                     ToAgent::Quiesce => {
@@ -175,7 +182,10 @@ impl Agent {
                         stage.roll_call();
                         None
                     }
-                    ToAgent::Collect => Some(FromAgent::Collected(stage.deeds())),
+                    ToAgent::Collect => {
+                        let (deeds, unsent) = stage.deeds();
+                        Some(FromAgent::Collected { deeds, unsent })
+                    }
                     ToAgent::Verify(deeds) => {
                         let findings = stage.verify(&deeds);
                         Some(FromAgent::Verified(findings))

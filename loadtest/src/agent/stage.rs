@@ -213,7 +213,10 @@ impl Stage {
                         self.draw_next(source, at_us);
                     }
                 }
-                Alarm::AttackOver { nth } => self.attackers.over(nth, &mut self.world),
+                Alarm::Patience { user, generation } => {
+                    self.users[user as usize].patience(&mut self.world, user, generation);
+                }
+                Alarm::AttackOver { nth, serial } => self.attackers.over(nth, serial),
             }
         }
         said
@@ -240,6 +243,7 @@ impl Stage {
         };
         let number = world.deeds.len();
         world.tally.tick.due += 1;
+        world.tally.late(world.now_us().saturating_sub(due_us));
         world.deeds.push(Own {
             due_us,
             deed: Deed {
@@ -318,7 +322,7 @@ impl Stage {
         let now_us = self.world.now_us();
         self.world.last_us = now_us;
         for (nth, user) in (0u32..).zip(self.users.iter_mut()) {
-            if user.first_us.is_some() {
+            if user.ever_wanted {
                 user.want(&mut self.world, nth, true, now_us);
             }
         }
@@ -328,6 +332,7 @@ impl Stage {
     pub(super) fn verify(&self, deeds: &[Deed]) -> Findings {
         let witnesses = self.users.iter().map(|user| Witness {
             login: user.login,
+            was_wanted: user.ever_wanted,
             first_us: user.first_us,
             is_back: user.is_online(),
             seen: &user.seen,
@@ -338,12 +343,17 @@ impl Stage {
         })
     }
 
-    pub(super) fn deeds(&self) -> Vec<Deed> {
-        let sent = self.world.deeds.iter().filter(|own| own.deed.sent_us > 0);
-        sent.map(|own| own.deed.clone()).collect()
+    /// What was sent, and how much never could be.
+    pub(super) fn deeds(&self) -> (Vec<Deed>, u64) {
+        let all = self.world.deeds.iter();
+        let (sent, unsent): (Vec<&Own>, Vec<&Own>) = all.partition(|own| own.deed.sent_us > 0);
+        (
+            sent.into_iter().map(|own| own.deed.clone()).collect(),
+            unsent.len() as u64,
+        )
     }
 
-    pub(super) fn ready(&mut self, token: Token) {
+    pub(super) fn ready(&mut self, token: Token, is_read_closed: bool) {
         let place = token.0;
         if place >= ATTACKERS_FROM {
             self.attackers
@@ -352,7 +362,7 @@ impl Stage {
         }
         let nth = u32::try_from(place).unwrap_or(u32::MAX);
         if let Some(user) = self.users.get_mut(place) {
-            user.ready(&mut self.world, nth, &mut self.scratch);
+            user.ready(&mut self.world, nth, &mut self.scratch, is_read_closed);
         }
     }
 }

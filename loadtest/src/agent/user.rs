@@ -15,12 +15,23 @@ use crate::wire::frame;
 pub(super) const BACKOFF_MIN_US: u64 = 500_000;
 const BACKOFF_MAX_US: u64 = 20_000_000;
 
+/// How long a client waits for the answer to its connect, as the SDKs have it.
+const PATIENCE_US: u64 = 5_000_000;
+
 /// A position in a channel.
 #[derive(Debug, Clone)]
 pub(super) struct Sub {
     pub(super) channel: u32,
     pub(super) epoch: Box<str>,
     pub(super) offset: u64,
+}
+
+/// A stretch of a channel that history has to give: after `since`, up to `until`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    pub(super) channel: u32,
+    pub(super) since: u64,
+    pub(super) until: u64,
 }
 
 /// Something that was seen.
@@ -83,6 +94,14 @@ pub(super) struct User {
     pub(super) todo: Vec<usize>,
     /// The server said not to come back.
     pub(super) barred: bool,
+    /// Was let in, and has not gone or been lost since.
+    pub(super) is_in: bool,
+    /// Looks at the threads have begun for this visit.
+    pub(super) has_looked: bool,
+    /// What recovery did not give and history still has to.
+    pub(super) owed: Vec<Owed>,
+    /// Wanted to be online at some time.
+    pub(super) ever_wanted: bool,
 }
 
 impl User {
@@ -106,6 +125,10 @@ impl User {
             asked: Vec::new(),
             todo: Vec::new(),
             barred: false,
+            is_in: false,
+            has_looked: false,
+            owed: Vec::new(),
+            ever_wanted: false,
         }
     }
 
@@ -117,7 +140,10 @@ impl User {
 
     /// Nothing is under way for this person.
     pub(super) fn is_settled(&self) -> bool {
-        self.asked.is_empty() && self.todo.is_empty() && self.wanted == self.is_online()
+        self.asked.is_empty()
+            && self.todo.is_empty()
+            && self.owed.is_empty()
+            && self.wanted == self.is_online()
     }
 
     /// The plan says to come or go; `due_us` is when.
@@ -128,6 +154,8 @@ impl User {
         self.wanted = wanted;
         self.generation += 1;
         if wanted {
+            self.ever_wanted = true;
+            self.has_looked = false;
             self.since_us = due_us;
             self.again = false;
             self.attempts = 0;
@@ -138,6 +166,7 @@ impl User {
     }
 
     pub(super) fn leave(&mut self) {
+        self.is_in = false;
         if let Some(mut line) = self.line.take() {
             let mut bytes = Vec::new();
             frame::write(frame::CLOSE, &1000u16.to_be_bytes(), &mut bytes);
@@ -166,8 +195,26 @@ impl User {
             now_us,
         );
         match opened {
-            Ok(line) => self.line = Some(Box::new(line)),
+            Ok(line) => {
+                self.line = Some(Box::new(line));
+                let generation = self.generation;
+                let at_us = now_us + PATIENCE_US;
+                world.wake(
+                    at_us,
+                    Alarm::Patience {
+                        user: nth,
+                        generation,
+                    },
+                );
+            }
             Err(error) => self.failed(world, nth, &format!("connect {}", error.kind())),
+        }
+    }
+
+    /// Who is not let in within a time gives up and tries again, as the SDKs do.
+    pub(super) fn patience(&mut self, world: &mut World, nth: u32, generation: u32) {
+        if self.generation == generation && self.line.is_some() && !self.is_online() {
+            self.failed(world, nth, "connect timed out");
         }
     }
 
@@ -182,16 +229,19 @@ impl User {
     /// The connection ended without being asked to.
     pub(super) fn lost(&mut self, world: &mut World, nth: u32) {
         self.line = None;
-        let was_online = self.first_us.is_some()
-            && !self
-                .asked
-                .iter()
-                .any(|(_, it)| matches!(it, Asked::Connect));
-        self.asked.clear();
+        let was_in = std::mem::take(&mut self.is_in);
+        for (_, asked) in self.asked.drain(..) {
+            // What was to be done is done again; a look or a first screen is lost.
+            match asked {
+                Asked::Screen { .. } => world.tally.error("screen lost".to_owned()),
+                Asked::Browse { .. } => world.tally.error("browse lost".to_owned()),
+                _ => {}
+            }
+        }
         if !self.wanted {
             return;
         }
-        if was_online && self.attempts == 0 {
+        if was_in {
             self.since_us = world.now_us();
             self.again = true;
         }

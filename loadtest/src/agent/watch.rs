@@ -15,11 +15,16 @@ pub(super) const FRESH_US: u64 = 20 * 60 * 1_000_000;
 /// Not judged this near to the end of it: the server's clock and the way of a message lie between.
 const FRESH_MARGIN_US: u64 = 5_000_000;
 
+/// Offsets noted of one gap.
+const GAP_MAX: u64 = 1_000;
+
 /// How a publication came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// Pushed, in its turn.
     Live,
+    /// With the answer to a connect, in its turn.
+    Back,
     /// By recovery or history.
     Recovered,
 }
@@ -46,7 +51,7 @@ impl User {
             });
             return;
         };
-        if way == Way::Live {
+        if way != Way::Recovered {
             self.in_turn(world, place, channel, offset);
         }
         let id = self.subs[place].channel;
@@ -75,9 +80,14 @@ impl User {
             });
         }
         if let Some(action) = super::deed::action_of(mark.action) {
+            // Who was away by plan, or had no network, can have it no sooner than they came for it.
+            let from_us = match way {
+                Way::Live => mark.due_us,
+                Way::Back | Way::Recovered => mark.due_us.max(self.since_us),
+            };
             world
                 .tally
-                .delivered(action, now_us.saturating_sub(mark.due_us));
+                .delivered(action, now_us.saturating_sub(from_us));
         }
     }
 
@@ -87,7 +97,7 @@ impl User {
             return;
         }
         let sub = &mut self.subs[place];
-        let expected = sub.offset + 1;
+        let expected = sub.offset.saturating_add(1);
         if offset == expected {
             sub.offset = offset;
             return;
@@ -95,8 +105,10 @@ impl User {
         let id = sub.channel;
         if offset > expected {
             sub.offset = offset;
+            // An offset far beyond is a fault by itself; listing what it passed over would fill the memory.
+            let most = expected.saturating_add(GAP_MAX).min(offset);
             self.gaps
-                .extend((expected..offset).map(|missed| (id, missed)));
+                .extend((expected..most).map(|missed| (id, missed)));
             return;
         }
         if let Some(gap) = self.gaps.iter().position(|gap| *gap == (id, offset)) {

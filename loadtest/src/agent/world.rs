@@ -25,12 +25,14 @@ pub(super) enum Alarm {
     Tick,
     /// A person tries again, unless they did something else since.
     Retry { user: u32, generation: u32 },
+    /// A person has waited long enough to be let in.
+    Patience { user: u32, generation: u32 },
     /// A person looks at their threads, this many more times.
     Look { user: u32, more: u32 },
     /// A source has its next.
     Arrive(Source),
     /// A hostile connection has had its time.
-    AttackOver { nth: u32 },
+    AttackOver { nth: u32, serial: u32 },
 }
 
 /// An own action with what is needed to send it.

@@ -110,7 +110,12 @@ pub enum FromAgent {
         unanswered: u64,
     },
     /// What it did.
-    Collected(Vec<Deed>),
+    Collected {
+        /// What was sent.
+        deeds: Vec<Deed>,
+        /// How much was due and never could be sent.
+        unsent: u64,
+    },
     /// What it found.
     Verified(Findings),
 }
@@ -221,6 +226,8 @@ pub struct Findings {
     pub seen: u64,
     /// People who were not there at the end and could not be checked.
     pub unchecked: u64,
+    /// People who wanted to come and never were let in.
+    pub never_in: u64,
     /// Violations by kind.
     pub violations: BTreeMap<String, u64>,
     /// The first of each kind.

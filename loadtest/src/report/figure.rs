@@ -93,6 +93,12 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("unknown_sender", "ukendt afsender", "unknown sender"),
     ("unanswered", "ubesvaret", "unanswered"),
     ("skipped", "ikke begyndt", "not begun"),
+    ("never_in", "aldrig lukket ind", "never let in"),
+    (
+        "expected",
+        "leveringer der skulle komme",
+        "deliveries that had to come",
+    ),
     (
         "unchecked",
         "personer der ikke kunne kontrolleres",
@@ -243,6 +249,7 @@ pub(super) fn violation(kind: &str) -> Option<text::Text> {
         "missing_channel" => text::MISSING_CHANNEL,
         "sensitive_in_full" => text::SENSITIVE_IN_FULL,
         "unknown_sender" => text::UNKNOWN_SENDER,
+        "let_in" => text::LET_IN,
         _ => return None,
     })
 }

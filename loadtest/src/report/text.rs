@@ -230,6 +230,7 @@ texts! {
     MISSING_CHANNEL "violation.missing_channel" "mangler en kanal" "lacks a channel";
     SENSITIVE_IN_FULL "violation.sensitive_in_full" "følsomt vist for lavt" "sensitive shown below its level";
     UNKNOWN_SENDER "violation.unknown_sender" "fra en ukendt afsender" "from an unknown sender";
+    LET_IN "violation.let_in" "lukket ind uden gyldigt bevis" "let in without a valid token";
 
     BOTTLENECK "bottleneck" "Flaskehalsen" "The bottleneck";
     BY_SERVER "bottleneck.server" "Serveren nåede sin grænse først." "The server reached its limit first.";

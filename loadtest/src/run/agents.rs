@@ -13,6 +13,9 @@ use crate::control::{FromAgent, ToAgent, VERSION, hear, say};
 /// How long agents may take to come and to get ready: reading a large population takes most of it.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
+/// How long who joins may take to say who they are.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
 /// Exchanges by which another machine's clock is found.
 const CLOCK_ROUNDS: usize = 8;
 
@@ -70,7 +73,13 @@ impl Agents {
         let deadline = Instant::now() + READY_WITHIN;
         while agents.all.len() < (own + foreign) as usize {
             match listener.accept() {
-                Ok((stream, _)) => agents.welcome(stream, &tell)?,
+                Ok((stream, _)) => {
+                    if let Err(error) = agents.welcome(stream, &tell) {
+                        super::progress::note(&format!(
+                            "somebody joined who cannot take part: {error:#}"
+                        ));
+                    }
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     ensure!(
                         Instant::now() < deadline,
@@ -100,6 +109,8 @@ impl Agents {
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         let mut from = BufReader::with_capacity(1 << 16, stream.try_clone()?);
+        // Whoever connects and says nothing must not hold up the run.
+        stream.set_read_timeout(Some(HELLO_WITHIN))?;
         let hello = hear::<FromAgent>(&mut from).context("what joined is no agent")?;
         let Some(FromAgent::Hello {
             version,
@@ -115,6 +126,7 @@ impl Agents {
         );
         let mut out = stream;
         let ahead_us = clock_of(&mut out, &mut from)?;
+        out.set_read_timeout(None)?;
         let nth = self.all.len();
         self.all.push(Agent {
             out,
@@ -137,8 +149,9 @@ impl Agents {
         self.all.len()
     }
 
-    pub(super) fn sockets_max(&self) -> u64 {
-        self.all.iter().map(|agent| agent.sockets_max).sum()
+    /// Connections that the `nth` agent can hold.
+    pub(super) fn sockets_max(&self, nth: usize) -> u64 {
+        self.all.get(nth).map_or(0, |agent| agent.sockets_max)
     }
 
     /// Says something to one.

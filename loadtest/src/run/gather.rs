@@ -12,8 +12,11 @@ use crate::town::Role;
 /// Longest latency told apart, in microseconds: ten minutes.
 const LATENCY_MAX_US: u64 = 600_000_000;
 
-/// Evidence kept in the result.
-const EVIDENCE_MAX: usize = 200;
+/// Evidence kept of each kind.
+const EVIDENCE_MAX: usize = 20;
+
+/// Seconds after which no agent tells of a second any more.
+const SETTLED_S: u64 = 10;
 
 /// One second of all agents.
 #[derive(Default)]
@@ -34,6 +37,7 @@ pub(super) struct Second {
     pub(super) ack: Option<Histogram<u64>>,
     pub(super) connect: Option<Histogram<u64>>,
     pub(super) late: Option<Histogram<u64>>,
+    pub(super) settled: Option<[Spread; 4]>,
     pub(super) server: Option<ServerPoint>,
     pub(super) machine_busy: Option<f64>,
 }
@@ -46,6 +50,8 @@ pub(super) struct Gathered {
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) violations: BTreeMap<String, u64>,
     pub(super) evidence: Vec<Evidence>,
+    /// The play is over; what comes now is the roll call, in which only promises count.
+    pub(super) is_over: bool,
     pub(super) waits: [u64; 4],
     pub(super) deliveries: u64,
     pub(super) acked: u64,
@@ -69,62 +75,40 @@ impl Gathered {
     pub(super) fn tick(&mut self, agent: usize, tick: Tick) {
         let at = tick.at_us / 1_000_000;
         let second = self.seconds.entry(at).or_default();
-        for role in 0..Role::ALL.len() {
-            second.planned[role] += tick.planned[role];
-            second.online[role] += tick.online[role];
-            second.connects[role] += tick.connects[role];
-            second.waits[role] += tick.waits[role];
-            self.waits[role] += tick.waits[role];
-            self.connects += tick.connects[role];
+        second.take(agent, &tick, &mut self.cpu_us);
+        for (kind, count) in &tick.violations {
+            *self.violations.entry(kind.clone()).or_default() += count;
         }
-        second.due += tick.due;
-        second.acked += tick.acked;
-        second.deliveries += tick.deliveries;
-        self.due += tick.due;
-        self.skipped += tick.skipped;
-        self.acked += tick.acked;
         self.deliveries += tick.deliveries;
-        let used_us = tick.cpu_us.saturating_sub(
-            self.cpu_us
-                .insert(agent, tick.cpu_us)
-                .unwrap_or(tick.cpu_us),
-        );
-        second.agents_us += used_us;
-        second.agents_cores_max = second.agents_cores_max.max(used_us as f64 / 1e6);
-        second.told_by += 1;
-        let memory = self
-            .resident_bytes
-            .entry(agent)
-            .or_insert((tick.resident_bytes, 0));
+        let memory = self.resident_bytes.entry(agent);
+        let memory = memory.or_insert((tick.resident_bytes, 0));
         memory.1 = memory.1.max(tick.resident_bytes);
-        if self.server_version.is_empty() {
-            self.server_version = tick.server;
-        }
-        for (name, count) in tick.errors {
-            second.errors += count;
-            *self.errors.entry(name).or_default() += count;
-        }
-        for (kind, count) in tick.violations {
-            second.violations += count;
-            *self.violations.entry(kind).or_default() += count;
-        }
-        self.evidence.extend(tick.evidence);
-        self.evidence.truncate(EVIDENCE_MAX);
-        for (name, values) in tick.spreads {
-            let of_second = match name.as_str() {
-                name if name.starts_with("delivery.") => Some(&mut second.delivery),
-                name if name.starts_with("ack.") => Some(&mut second.ack),
-                name if name == "reconnect" || name.ends_with(".connect") => {
-                    Some(&mut second.connect)
-                }
-                "agents.late" => Some(&mut second.late),
-                _ => None,
-            };
-            if let Some(of_second) = of_second {
-                add(of_second.get_or_insert_with(histogram), &values);
+        if !self.is_over {
+            for (waits, some) in self.waits.iter_mut().zip(tick.waits) {
+                *waits += some;
             }
-            add(self.totals.entry(name).or_insert_with(histogram), &values);
+            self.connects += tick.connects.iter().sum::<u64>();
+            self.due += tick.due;
+            self.skipped += tick.skipped;
+            self.acked += tick.acked;
+            if self.server_version.is_empty() {
+                self.server_version = tick.server;
+            }
+            for (name, count) in tick.errors {
+                *self.errors.entry(name).or_default() += count;
+            }
+            for (name, values) in tick.spreads {
+                if let Some(of_second) = second.histogram_of(&name) {
+                    add(of_second, &values);
+                }
+                add(self.totals.entry(name).or_insert_with(histogram), &values);
+            }
         }
+        let old = at.checked_sub(SETTLED_S);
+        if let Some(second) = old.and_then(|old| self.seconds.get_mut(&old)) {
+            second.settle();
+        }
+        self.keep(tick.evidence);
     }
 
     /// Takes what an agent found at the end.
@@ -132,8 +116,17 @@ impl Gathered {
         for (kind, count) in findings.violations {
             *self.violations.entry(kind).or_default() += count;
         }
-        self.evidence.extend(findings.evidence);
-        self.evidence.truncate(EVIDENCE_MAX);
+        self.keep(findings.evidence);
+    }
+
+    /// Keeps the first of each kind.
+    fn keep(&mut self, evidence: Vec<Evidence>) {
+        for one in evidence {
+            let known = self.evidence.iter().filter(|it| it.kind == one.kind);
+            if known.count() < EVIDENCE_MAX {
+                self.evidence.push(one);
+            }
+        }
     }
 
     pub(super) fn sample(&mut self, second: u64, sample: Sample, busy: Option<f64>) {
@@ -174,9 +167,52 @@ impl Gathered {
 }
 
 impl Second {
+    fn take(&mut self, agent: usize, tick: &Tick, cpu_us: &mut BTreeMap<usize, u64>) {
+        for role in 0..Role::ALL.len() {
+            self.planned[role] += tick.planned[role];
+            self.online[role] += tick.online[role];
+            self.connects[role] += tick.connects[role];
+            self.waits[role] += tick.waits[role];
+        }
+        self.due += tick.due;
+        self.acked += tick.acked;
+        self.deliveries += tick.deliveries;
+        self.errors += tick.errors.values().sum::<u64>();
+        self.violations += tick.violations.values().sum::<u64>();
+        let before_us = cpu_us.insert(agent, tick.cpu_us).unwrap_or(tick.cpu_us);
+        let used_us = tick.cpu_us.saturating_sub(before_us);
+        self.agents_us += used_us;
+        self.agents_cores_max = self.agents_cores_max.max(used_us as f64 / 1e6);
+        self.told_by += 1;
+    }
+
+    /// Where latencies of this name are drawn second by second.
+    fn histogram_of(&mut self, name: &str) -> Option<&mut Histogram<u64>> {
+        let of_second = match name {
+            name if name.starts_with("delivery.") => &mut self.delivery,
+            name if name.starts_with("ack.") => &mut self.ack,
+            name if name == "reconnect" || name.ends_with(".connect") => &mut self.connect,
+            "agents.late" => &mut self.late,
+            _ => return None,
+        };
+        Some(of_second.get_or_insert_with(histogram))
+    }
+
+    /// Keeps only the percentiles: the histograms of hours would fill the memory.
+    fn settle(&mut self) {
+        self.settled = Some(self.spreads());
+        (self.delivery, self.ack, self.connect, self.late) = (None, None, None, None);
+    }
+
+    /// Of deliveries, acknowledgements, connects, and how late the agents were.
+    fn spreads(&self) -> [Spread; 4] {
+        let of = |one: &Option<Histogram<u64>>| one.as_ref().map(spread).unwrap_or_default();
+        let now = || [&self.delivery, &self.ack, &self.connect, &self.late].map(of);
+        self.settled.unwrap_or_else(now)
+    }
+
     pub(super) fn point(&self, at: u64) -> Point {
-        let of =
-            |histogram: &Option<Histogram<u64>>| histogram.as_ref().map(spread).unwrap_or_default();
+        let [delivery, ack, connect, late] = self.spreads();
         Point {
             at_s: at as f64,
             planned: self.planned.iter().sum(),
@@ -189,11 +225,11 @@ impl Second {
             deliveries: self.deliveries,
             errors: self.errors,
             violations: self.violations,
-            delivery: of(&self.delivery),
-            ack: of(&self.ack),
-            connect: of(&self.connect),
+            delivery,
+            ack,
+            connect,
             agents_cores: self.agents_us as f64 / 1e6,
-            agents_late_p99_ms: of(&self.late).p99_ms,
+            agents_late_p99_ms: late.p99_ms,
             server: self.server,
             machine_busy: self.machine_busy,
         }

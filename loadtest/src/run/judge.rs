@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::gather::{Gathered, Second, spread};
 use crate::outcome::{Bottleneck, Judged, Role as RoleFigures, Spread, Verdict, Word};
-use crate::scenario::{Action, Scenario, Threshold};
+use crate::scenario::{Action, Scenario, Stage, Threshold};
 use crate::town::Role;
 
 /// Above this part of a core, an agent is itself what limits.
@@ -109,7 +109,14 @@ fn reached_s(seconds: &BTreeMap<u64, Second>, role: usize, back: Return, part: f
 }
 
 /// What figures are made from, besides what was gathered.
+#[derive(Default)]
 pub(super) struct Ends {
+    /// The second in which the last stage ended; `None` while it runs.
+    pub(super) at_s: Option<u64>,
+    /// People who wanted to come and never were let in.
+    pub(super) never_in: u64,
+    /// Deliveries that had to be.
+    pub(super) expected: u64,
     pub(super) unanswered: u64,
     pub(super) unchecked: u64,
 }
@@ -164,17 +171,18 @@ pub(super) fn figures(
     set("skipped", gathered.skipped as f64);
     set("unanswered", ends.unanswered as f64);
     set("unchecked", ends.unchecked as f64);
+    set("never_in", ends.never_in as f64);
+    set("expected", ends.expected as f64);
     let online = |second: &Second| second.online.iter().sum::<u64>();
     set(
         "online_max",
         gathered.seconds.values().map(online).max().unwrap_or(0) as f64,
     );
-    if let Some(last) = gathered
-        .seconds
-        .values()
-        .rev()
-        .find(|it| it.planned.iter().sum::<u64>() > 0)
-    {
+    // What comes after the last stage is the tester's own: the roll call brings everybody back.
+    let until_s = ends.at_s.unwrap_or(u64::MAX);
+    let played = gathered.seconds.range(..=until_s).rev();
+    let mut played = played.map(|(_, second)| second);
+    if let Some(last) = played.find(|it| it.planned.iter().sum::<u64>() > 0) {
         set(
             "online_share_end",
             online(last) as f64 / last.planned.iter().sum::<u64>() as f64,
@@ -197,15 +205,15 @@ pub(super) fn figures(
     if let Some(late) = gathered.totals.get("agents.late") {
         set("agents.late_p99_ms", spread(late).p99_ms);
     }
-    server_figures(gathered, &mut set);
+    server_figures(gathered, until_s, &mut set);
     figures
 }
 
-fn server_figures(gathered: &Gathered, set: &mut impl FnMut(&str, f64)) {
+fn server_figures(gathered: &Gathered, until_s: u64, set: &mut impl FnMut(&str, f64)) {
     let points: Vec<_> = gathered
         .seconds
-        .values()
-        .filter_map(|second| second.server)
+        .range(..=until_s)
+        .filter_map(|(_, second)| second.server)
         .collect();
     let Some(first) = points.first() else {
         return;
@@ -248,13 +256,28 @@ fn each(spread: &Spread, mut set: impl FnMut(&str, f64)) {
     set("max_ms", spread.max_ms);
 }
 
-/// Every threshold against what was measured; that nothing was violated and everybody could be checked is always one.
+/// Every threshold against what was measured; that nothing was violated, everybody was let in and could be checked,
+/// everything was answered, and something was said, is always one.
 pub(super) fn judge(scenario: &Scenario, figures: &BTreeMap<String, f64>) -> Vec<Judged> {
     let none = Threshold {
         at_most: Some(0.0),
         ..Threshold::default()
     };
-    let always = [("violations", none), ("unchecked", none)];
+    let some = Threshold {
+        at_least: Some(1.0),
+        ..Threshold::default()
+    };
+    let mut always = vec![
+        ("violations", none),
+        ("unchecked", none),
+        ("never_in", none),
+        ("unanswered", none),
+    ];
+    // A run in which nothing was said shows nothing.
+    let says = |stage: &Stage| stage.rates.values().any(|rate| *rate > 0.0);
+    if scenario.stages.iter().any(says) {
+        always.push(("expected", some));
+    }
     let written = scenario
         .thresholds
         .iter()
@@ -283,12 +306,20 @@ pub(super) fn one(figure: &str, threshold: Threshold, measured: Option<f64>) -> 
     }
 }
 
-/// The verdict; `broken_off` says why the run did not come to its end, `aborted` which threshold ended it.
+/// The verdict; `broken_off` says why the run did not come to its end, `aborted` which threshold ended it,
+/// `seen` which promise had been broken by then.
 pub(super) fn verdict(
     judged: &[Judged],
     broken_off: Option<&str>,
     aborted: Option<&str>,
+    seen: Option<&str>,
 ) -> Verdict {
+    if let (Some(why), Some(seen)) = (broken_off, seen) {
+        return Verdict {
+            word: Word::Broken,
+            why: format!("{seen}; and it did not come to its end: {why}"),
+        };
+    }
     if let Some(why) = aborted {
         return Verdict {
             word: Word::Broken,
@@ -399,35 +430,58 @@ mod tests {
         Scenario::parse(std::path::Path::new("t"), &text).expect("sound")
     }
 
+    fn sound() -> BTreeMap<String, f64> {
+        let names = ["violations", "unchecked", "never_in", "unanswered"];
+        names.map(|name| (name.to_owned(), 0.0)).into()
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_was_said_does_not_hold() {
+        let text = "title = \"t\"\nabout = \"a\"\n[[stage]]\nname = \"s\"\nlasts = \"1s\"\nrates = { message = 1 }\n";
+        let scenario = Scenario::parse(std::path::Path::new("t"), text).expect("sound");
+        let mut figures = sound();
+        figures.insert("expected".to_owned(), 0.0);
+        let judged = judge(&scenario, &figures);
+        assert_eq!(verdict(&judged, None, None, None).word, Word::Broken);
+    }
+
+    #[test]
+    fn a_promise_broken_before_the_end_is_not_hidden_by_it() {
+        let verdict = verdict(&[], Some("an agent died"), None, Some("leaked: 1"));
+        assert_eq!(verdict.word, Word::Broken);
+        assert!(verdict.why.contains("leaked") && verdict.why.contains("died"));
+    }
+
     #[test]
     fn what_was_not_measured_did_not_hold() {
         let scenario = scenario("\"connect.p99_ms\" = { at_most = 10.0 }");
-        let mut figures = BTreeMap::from([
-            ("violations".to_owned(), 0.0),
-            ("unchecked".to_owned(), 0.0),
-        ]);
+        let mut figures = sound();
         let judged = judge(&scenario, &figures);
         assert_eq!(judged.iter().filter(|it| !it.held).count(), 1);
-        assert_eq!(verdict(&judged, None, None).word, Word::Broken);
+        assert_eq!(verdict(&judged, None, None, None).word, Word::Broken);
         figures.insert("connect.p99_ms".to_owned(), 9.0);
         assert_eq!(
-            verdict(&judge(&scenario, &figures), None, None).word,
+            verdict(&judge(&scenario, &figures), None, None, None).word,
             Word::Held
         );
         assert_eq!(
-            verdict(&judge(&scenario, &figures), Some("an agent died"), None).word,
+            verdict(
+                &judge(&scenario, &figures),
+                Some("an agent died"),
+                None,
+                None
+            )
+            .word,
             Word::Incomplete
         );
     }
 
     #[test]
     fn a_violation_breaks_any_scenario() {
-        let figures = BTreeMap::from([
-            ("violations".to_owned(), 1.0),
-            ("unchecked".to_owned(), 0.0),
-        ]);
+        let mut figures = sound();
+        figures.insert("violations".to_owned(), 1.0);
         assert_eq!(
-            verdict(&judge(&scenario(""), &figures), None, None).word,
+            verdict(&judge(&scenario(""), &figures), None, None, None).word,
             Word::Broken
         );
     }

@@ -16,7 +16,7 @@ use super::sampler::{self, Sample};
 use super::server::{self, Server};
 use super::{Arguments, Outcome};
 use crate::agent::plan::Plan;
-use crate::control::{FromAgent, Setup, ToAgent, VERSION};
+use crate::control::{Fate, FromAgent, Setup, ToAgent, VERSION};
 use crate::outcome::{self, Event, FORMAT, Machine, People, Replayed, Stretch, Violations};
 use crate::procfs;
 use crate::scenario::{COUNTRY_LOGINS, Happening, Scenario, Shape};
@@ -61,7 +61,6 @@ struct State {
     /// Since when thresholds that abort are broken.
     broken_since: BTreeMap<String, Instant>,
     ends: Ends,
-    expected: u64,
     seen: u64,
     lasted_s: f64,
     killed_s: Option<u64>,
@@ -87,13 +86,6 @@ impl Play {
             wanted > 0,
             "nobody takes part: raise the parts in [people] of the scenario, or use more people"
         );
-        ensure!(
-            wanted <= agents.sockets_max(),
-            "{wanted} people take part, and {} agent(s) may open {} connections in all; raise the limit of open files \
-             (ulimit -n) or start more with --agents",
-            agents.count(),
-            agents.sockets_max()
-        );
         note(&format!(
             "{wanted} people take part, on {} agent(s)",
             agents.count()
@@ -109,11 +101,7 @@ impl Play {
             aborted: None,
             abort_looked_s: 0,
             broken_since: BTreeMap::new(),
-            ends: Ends {
-                unanswered: 0,
-                unchecked: 0,
-            },
-            expected: 0,
+            ends: Ends::default(),
             seen: 0,
             lasted_s: 0.0,
             killed_s: None,
@@ -193,7 +181,13 @@ impl Play {
             agents.tell(nth as usize, &ToAgent::Setup(Box::new(setup)))?;
         }
         let mut all = [0; 4];
-        for (digest, taking_part) in agents.ready()? {
+        for (nth, (digest, taking_part)) in agents.ready()?.into_iter().enumerate() {
+            let (here, most) = (taking_part.iter().sum::<u64>(), agents.sockets_max(nth));
+            ensure!(
+                here <= most,
+                "{here} people fall to agent {nth}, which may open {most} connections; raise its limit of open files \
+                 (ulimit -n) or start more agents (--agents)"
+            );
             ensure!(
                 digest == town.digest,
                 "an agent read other people than the coordinator: give all the same files"
@@ -269,8 +263,8 @@ impl Play {
         }
         state.abort_looked_s = state.second();
         let latencies = judge::latencies(&state.gathered);
-        let none = BTreeMap::new();
-        let figures = judge::figures(&state.gathered, &latencies, &none, &state.ends);
+        let roles = judge::roles(&state.gathered, state.taking_part, None);
+        let figures = judge::figures(&state.gathered, &latencies, &roles, &state.ends);
         let (mut all, mut ends) = (BTreeMap::new(), None);
         for (name, threshold, after) in aborting {
             let measured = figures.get(name).copied();
@@ -299,25 +293,29 @@ impl Play {
         busy: &mut Busy,
         state: &mut State,
     ) -> Result<()> {
+        state.ends.at_s = Some(state.second());
         state.note("nothing new is begun");
         agents.tell_all(|| ToAgent::Quiesce)?;
         self.quiet(agents, samples, busy, state, QUIET_WITHIN);
+        // From here on only promises are judged: everybody comes at once, which no scenario asked for.
+        state.gathered.is_over = true;
         state.note("roll call: everybody who was there comes back");
         agents.tell_all(|| ToAgent::RollCall)?;
-        if let Some(unanswered) = self.quiet(agents, samples, busy, state, BACK_WITHIN) {
-            state.ends.unanswered = unanswered;
-        }
+        self.quiet(agents, samples, busy, state, BACK_WITHIN);
         agents.tell_all(|| ToAgent::Collect)?;
         let mut ticks = Vec::new();
         let collected = agents.answers(
             VERIFY_WITHIN,
             |said| match said {
-                FromAgent::Collected(deeds) => Ok(deeds),
+                FromAgent::Collected { deeds, unsent } => Ok((deeds, unsent)),
                 other => Err(other),
             },
             |other| ticks.push(other),
         )?;
-        let deeds: Vec<_> = collected.into_iter().flatten().collect();
+        let unsent: u64 = collected.iter().map(|(_, unsent)| unsent).sum();
+        let deeds: Vec<_> = collected.into_iter().flat_map(|(deeds, _)| deeds).collect();
+        let unknown = deeds.iter().filter(|deed| deed.fate == Fate::Unknown);
+        state.ends.unanswered = unsent + unknown.count() as u64;
         agents.tell_all(|| ToAgent::Verify(deeds.clone()))?;
         let verified = agents.answers(
             VERIFY_WITHIN,
@@ -329,7 +327,8 @@ impl Play {
         )?;
         for findings in verified {
             state.ends.unchecked += findings.unchecked;
-            state.expected += findings.expected;
+            state.ends.never_in += findings.never_in;
+            state.ends.expected += findings.expected;
             state.seen += findings.seen;
             state.gathered.found(findings);
         }
@@ -429,6 +428,7 @@ impl Play {
                 &thresholds,
                 state.broken_off.as_deref(),
                 state.aborted.as_deref(),
+                state.seen_broken().as_deref(),
             ),
             figures,
             thresholds,
@@ -436,7 +436,7 @@ impl Play {
             roles,
             violations: Violations {
                 deliveries_checked: state.gathered.deliveries,
-                deliveries_expected: state.expected,
+                deliveries_expected: state.ends.expected,
                 counts: state.gathered.violations.clone(),
                 evidence: state.gathered.evidence.clone(),
             },
@@ -530,6 +530,16 @@ impl State {
             let at = sample.at.saturating_duration_since(self.epoch).as_secs() + 1;
             self.gathered.sample(at, sample, busy.since());
         }
+    }
+
+    /// Promises seen broken so far, as a sentence. Channels that are missing are what a server without these people shows.
+    fn seen_broken(&self) -> Option<String> {
+        let kinds = self.gathered.violations.iter();
+        let kinds = kinds.filter(|(kind, _)| *kind != "missing_channel");
+        let all: Vec<String> = kinds
+            .map(|(kind, count)| format!("{kind}: {count}"))
+            .collect();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// Ends a run that cannot become one, with a sentence that helps.

@@ -9,7 +9,7 @@ pub(super) const EXAMPLES: &str = "delivery.message.p99_ms, ack.check_in.p95_ms,
     server.bytes_per_connection (docs/load-testing.md has all)";
 
 const SPREAD: [&str; 6] = ["p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"];
-const PLAIN: [&str; 16] = [
+const PLAIN: [&str; 18] = [
     "violations",
     "errors",
     "errors_share",
@@ -19,6 +19,8 @@ const PLAIN: [&str; 16] = [
     "skipped",
     "unanswered",
     "unchecked",
+    "never_in",
+    "expected",
     "server.cores_max",
     "server.cores_mean",
     "server.resident_bytes_max",

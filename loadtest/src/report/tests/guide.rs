@@ -53,7 +53,7 @@ fn every_rate_and_every_kind_of_violation_is_there() {
     }
     assert_eq!(rates.len(), Action::ALL.len());
     let kinds = first_cells("each is held against what they should have seen.");
-    assert_eq!(kinds.len(), 8, "{kinds:?}");
+    assert_eq!(kinds.len(), 9, "{kinds:?}");
     for kind in kinds {
         assert!(figure::violation(kind).is_some(), "{kind}");
     }
