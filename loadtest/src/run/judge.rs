@@ -21,6 +21,8 @@ pub(super) struct Return {
     pub(super) from_s: u64,
     /// The last second that counts.
     pub(super) until_s: u64,
+    /// Whether it is held against the plan of each second, as after a loss, or against all who came in the end, as in a rush.
+    pub(super) by_plan: bool,
 }
 
 /// Latencies by kind, as the result has them.
@@ -93,10 +95,17 @@ pub(super) fn roles(
 /// Seconds from the beginning of a return until this part of a role was there and stayed.
 fn reached_s(seconds: &BTreeMap<u64, Second>, role: usize, back: Return, part: f64) -> Option<f64> {
     let window = || seconds.range(back.from_s..=back.until_s);
-    let wanted = window().map(|(_, second)| second.planned[role]).max()?;
-    let enough = |second: &Second| second.online[role] as f64 >= wanted as f64 * part;
+    let most = window().map(|(_, second)| second.planned[role]).max()?;
+    let enough = |second: &Second| {
+        let wanted = if back.by_plan {
+            second.planned[role]
+        } else {
+            most
+        };
+        second.online[role] as f64 >= wanted as f64 * part
+    };
     let (last, end) = window().next_back()?;
-    if wanted == 0 || !enough(end) {
+    if most == 0 || !enough(end) {
         return None;
     }
     // Counted in whole seconds, from the last one in which it was not yet so.
@@ -508,6 +517,7 @@ mod tests {
         let back = Return {
             from_s: 11,
             until_s: 16,
+            by_plan: true,
         };
         assert_eq!(reached_s(&seconds, 0, back, 0.5), Some(2.0));
         assert_eq!(reached_s(&seconds, 0, back, 0.95), Some(4.0));

@@ -463,6 +463,7 @@ impl Play {
             return Some(Return {
                 from_s,
                 until_s: ends_s,
+                by_plan: true,
             });
         }
         let grows = |span: &&crate::agent::plan::Span| -> f64 {
@@ -489,6 +490,7 @@ impl Play {
         Some(Return {
             from_s: largest.from_us / 1_000_000,
             until_s: until / 1_000_000,
+            by_plan: false,
         })
     }
 }
