@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use jsonwebtoken::{EncodingKey, Header};
 use mio::Registry;
+use rustc_hash::FxHashMap;
 
 use super::deed;
 use super::plan::{Chance, Plan, Source};
@@ -61,7 +62,7 @@ pub(super) struct World {
     /// Nothing new is begun any more.
     pub(super) quiet: bool,
     names: Vec<Box<str>>,
-    by_name: HashMap<Box<str>, u32>,
+    by_name: FxHashMap<Box<str>, u32>,
     epoch: Instant,
     /// The epoch in seconds since 1970.
     epoch_s: i64,
@@ -103,7 +104,7 @@ impl World {
             last_us: 0,
             quiet: false,
             names: Vec::new(),
-            by_name: HashMap::new(),
+            by_name: FxHashMap::default(),
             epoch: Instant::now(),
             epoch_s: 0,
         }
@@ -133,6 +134,11 @@ impl World {
         self.names.push(name.into());
         self.by_name.insert(name.into(), number);
         number
+    }
+
+    /// The number of a channel that somebody is subscribed to.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
     }
 
     /// The name of a channel's number.
