@@ -170,12 +170,21 @@ impl Shard {
                     class,
                     ..
                 }) => {
-                    self.core.borrow().keeper.refused(class, Reason::Wait);
-                    self.turn_away_for_now(key, ticket);
+                    // Who hung up while waiting was refused by nobody.
+                    if self.is_connecting(key) {
+                        self.core.borrow().keeper.refused(class, Reason::Wait);
+                        self.turn_away_for_now(key, ticket);
+                    }
                 }
             }
         }
         self.work.notify_one();
+    }
+
+    fn is_connecting(&self, key: ConnKey) -> bool {
+        let core = &mut *self.core.borrow_mut();
+        let connection = core.connections.find_mut(key);
+        connection.is_some_and(|it| it.session.is_connecting())
     }
 
     /// Notes that a connect is under way; `false` when whoever waited has gone meanwhile.
