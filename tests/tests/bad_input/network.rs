@@ -74,7 +74,8 @@ fn an_opening_request_that_is_none_is_refused() -> Result<()> {
 fn a_socket_that_says_nothing_is_closed() -> Result<()> {
     let settings = Settings::new()
         .set("transport.handshake_timeout", "1s")
-        .set("client.stale_close_delay", "1s");
+        .set("client.stale_close_delay", "1s")
+        .set("admission.wait_max", "500ms");
     let mut witness = Witness::start(settings)?;
     witness.sees(HANDSHAKES_REFUSED, &["reason=\"timeout\""], |server| {
         let mut silent = TcpStream::connect(server.address())?;
