@@ -69,6 +69,16 @@ pub struct Rules {
     pub held_channels: HashSet<ChannelName>,
 }
 
+impl Rules {
+    /// Whether anything of what units keep is ever to go.
+    fn bounds_units(&self) -> bool {
+        let rules = DOMAIN_NAMESPACES
+            .iter()
+            .filter_map(|name| self.namespaces.get(*name));
+        rules.into_iter().any(|rule| *rule != Rule::default())
+    }
+}
+
 /// What a run of retention did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retained {
@@ -148,7 +158,8 @@ impl<S: State> Ledgers<S> {
             ..Plan::default()
         };
         let mut after: Option<ChannelName> = None;
-        loop {
+        // A unit has a channel a person: looking at each, where nothing is ever to go, took a core-second a run at 30,000 people.
+        while ledger.namespace().is_some() || rules.bounds_units() {
             let page = store.channels(ledger, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
