@@ -1,7 +1,7 @@
 //! A pupil on the Rust SDK who listens through all kills and must hear everything once and in order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex},
     thread,
@@ -110,11 +110,17 @@ impl Listener {
                         heard.failures.clone(),
                     )
                 });
+                let offsets: Vec<_> = kept
+                    .iter()
+                    .map(|(channel, entries)| (*channel, entries.len() as u64))
+                    .collect();
                 let kept: Vec<_> = kept
                     .iter()
                     .map(|(channel, entries)| (channel, entries.len()))
                     .collect();
-                bail!("heard {lengths:?} of {kept:?} and {messages} messages");
+                // Whether it is the last one or one in the middle tells who lost it.
+                let missing = keep(&self.heard, |heard| heard.missing(&offsets));
+                bail!("heard {lengths:?} of {kept:?} and {messages} messages; missing {missing:?}");
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -150,6 +156,17 @@ impl Heard {
             }
             _ => {}
         }
+    }
+
+    /// Offsets up to the top of each channel that were not heard; the first few.
+    fn missing<'a>(&self, tops: &[(&'a str, u64)]) -> Vec<(&'a str, Vec<u64>)> {
+        let of = |(channel, top): &(&'a str, u64)| {
+            let heard = self.entries.get(*channel).into_iter().flatten();
+            let heard: BTreeSet<u64> = heard.filter_map(|it| it["offset"].as_u64()).collect();
+            let missing = (1..=*top).filter(|offset| !heard.contains(offset));
+            (*channel, missing.take(5).collect())
+        };
+        tops.iter().map(of).collect()
     }
 
     fn compare(
