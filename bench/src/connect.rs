@@ -27,6 +27,8 @@ const SETTLED: usize = 20;
 const TICKETS: usize = 8;
 /// TLS handshakes under way at once.
 const HANDSHAKES_AT_ONCE: usize = 32;
+/// The same where each takes a ticket: a client keeps eight of a server, and each is good for one handshake.
+const RESUMED_AT_ONCE: usize = 4;
 
 pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Report) -> Result<()> {
     for server in [Server::Klokke, Server::Centrifuge, Server::Nats] {
@@ -44,8 +46,12 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
         let count = scale.connects_tls;
         let measured = with_server(programs, server, "TLS connect", async |running| {
             let connector = connector(running, Resumption::disabled())?;
-            let _warm = open_many_tls(running, &connector, WARM_UP).await?;
-            let (seen, _open) = look(running, open_many_tls(running, &connector, count)).await?;
+            let _warm = open_many_tls(running, &connector, WARM_UP, HANDSHAKES_AT_ONCE).await?;
+            let (seen, _open) = look(
+                running,
+                open_many_tls(running, &connector, count, HANDSHAKES_AT_ONCE),
+            )
+            .await?;
             Ok(seen)
         });
         if let Some(seen) = measured.await? {
@@ -54,8 +60,12 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
         }
         let measured = with_server(programs, server, "TLS connect resumed", async |running| {
             let connector = connector(running, Resumption::in_memory_sessions(TICKETS))?;
-            let warm = open_many_tls(running, &connector, WARM_UP).await?;
-            let (seen, open) = look(running, open_many_tls(running, &connector, count)).await?;
+            let warm = open_many_tls(running, &connector, WARM_UP, HANDSHAKES_AT_ONCE).await?;
+            let (seen, open) = look(
+                running,
+                open_many_tls(running, &connector, count, RESUMED_AT_ONCE),
+            )
+            .await?;
             ensure!(resumed(&warm) < WARM_UP, "nobody has a ticket at first");
             ensure!(resumed(&open) * 10 > count * 9, "tickets were not taken");
             Ok(seen)
@@ -149,12 +159,13 @@ async fn open_many_tls(
     server: &Running,
     connector: &TlsConnector,
     size: usize,
+    at_once: usize,
 ) -> Result<Vec<TlsStream>> {
     let mut open = Vec::with_capacity(size);
     let mut under_way = JoinSet::new();
     let mut next = 0;
     while open.len() < size {
-        while next < size && under_way.len() < HANDSHAKES_AT_ONCE {
+        while next < size && under_way.len() < at_once {
             let (address, wire, connector, n) =
                 (server.address, server.wire, connector.clone(), next);
             under_way.spawn_local(async move {
