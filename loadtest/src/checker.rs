@@ -9,11 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::agent::user::Seen;
 use crate::agent::watch::BARE;
 use crate::control::{Deed, Fate, Findings, Target};
-use crate::outcome::Evidence;
+use crate::outcome::{EVIDENCE_MAX, Evidence};
 use crate::town::{LoginIx, ProfileIx, Town};
-
-/// Evidence kept of each kind.
-const EVIDENCE_MAX: usize = 20;
 
 /// Clocks of two machines may differ by this much, in microseconds, before an order can be judged.
 const CLOCKS_MARGIN_US: u64 = 2_000;

@@ -3,6 +3,7 @@
 //! It looks from outside: it speaks the wire (`klokke-protocol`) and reads import files, and knows nothing of the server's code.
 
 pub mod agent;
+mod chance;
 pub mod checker;
 pub mod cli;
 pub mod control;

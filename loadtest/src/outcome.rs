@@ -14,6 +14,12 @@ use serde::{Deserialize, Serialize};
 /// Version of the format below; raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
 
+/// Evidence kept of each kind of violation: enough to see a pattern.
+pub const EVIDENCE_MAX: usize = 20;
+
+/// Longest latency told apart, in microseconds: ten minutes.
+pub const LATENCY_MAX_US: u64 = 600_000_000;
+
 /// One run, whole.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

@@ -1,6 +1,7 @@
 //! What the kernel tells about processes and the machine, read from `/proc`. Where there is none, nothing is told.
 
 use std::fs::read_to_string;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Clock ticks a second in `/proc`: `USER_HZ`, which Linux fixes at 100 for user space.
 const TICKS: u64 = 100;
@@ -65,6 +66,15 @@ pub(crate) fn machine_ticks() -> Option<(u64, u64)> {
     let all: u64 = numbers.iter().take(8).sum();
     let idle: u64 = numbers.iter().skip(3).take(2).sum();
     Some((all - idle, all))
+}
+
+/// The machine's clock, in microseconds since 1970.
+#[must_use]
+pub(crate) fn unix_us() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

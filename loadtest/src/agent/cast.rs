@@ -1,7 +1,7 @@
 //! Who of an agent's people can do what: found once, drawn from again and again.
 
-use super::plan::Chance;
 use super::user::User;
+use crate::chance::Chance;
 use crate::control::Target;
 use crate::scenario::Action;
 use crate::town::{GroupIx, ProfileIx, Town};
@@ -99,7 +99,7 @@ impl Cast {
     ) -> Option<(u32, ProfileIx, Target)> {
         let parts = &self.parts[action as usize];
         (0..DRAWS).find_map(|_| {
-            let part = parts.get(chance.below(parts.len()))?;
+            let part = parts.get(chance.place(parts.len()))?;
             let user = &users[part.user as usize];
             (user.wanted && !user.barred).then_some((part.user, part.by, part.to))
         })

@@ -32,7 +32,7 @@ impl User {
     /// The next look is due after a thought, whatever becomes of this one.
     pub(super) fn think(&self, world: &mut World, nth: u32, from_us: u64, more: u32) {
         let think = world.scenario.behaviour.think.as_secs_f64() / world.setup.speed;
-        let gap_us = world.chance.gap_us(1.0 / think.max(0.001));
+        let gap_us = super::plan::gap_us(&mut world.chance, 1.0 / think.max(0.001));
         world.wake(from_us + gap_us, Alarm::Look { user: nth, more });
     }
 

@@ -21,13 +21,13 @@ use std::io::{self, BufReader};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use mio::{Events, Poll, Token, Waker};
 
 use crate::control::{FromAgent, Setup, ToAgent, VERSION, hear, say};
-use crate::procfs;
+use crate::procfs::{self, unix_us};
 use crate::scenario::Scenario;
 use crate::town;
 use stage::Stage;
@@ -231,11 +231,4 @@ impl Agent {
         );
         Ok(Stage::new(world))
     }
-}
-
-fn unix_us() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

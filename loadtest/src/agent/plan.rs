@@ -3,6 +3,7 @@
 //! Everybody has a fixed place in their role between 0 and 1, by the seed; they are online while the part of their role that should be
 //! reaches past it. So the same people come first and leave last, on any number of agents.
 
+use crate::chance::Chance;
 use crate::scenario::{Action, Attack, Scenario, Shape};
 use crate::town::Role;
 
@@ -113,46 +114,9 @@ impl Shape {
     }
 }
 
-/// A steady source of random numbers of the run (SplitMix64): small, and the same everywhere for the same seed.
-#[derive(Debug, Clone)]
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    /// From a seed and what it is for.
-    #[must_use]
-    pub(crate) fn new(seed: u64, what: &str) -> Self {
-        let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
-        for byte in what.bytes() {
-            state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        let mut chance = Self(state);
-        chance.next();
-        chance
-    }
-
-    /// 64 random bits.
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Between 0 (included) and 1.
-    pub(crate) fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// A place in a list of `length`, which is not 0.
-    pub(crate) fn below(&mut self, length: usize) -> usize {
-        usize::try_from(self.next() % length.max(1) as u64).unwrap_or(0)
-    }
-
-    /// Time until the next of things that happen `rate` times a second, independently of each other.
-    pub(crate) fn gap_us(&mut self, rate: f64) -> u64 {
-        micros(-(1.0 - self.part()).ln() / rate * 1e6)
-    }
+/// Time until the next of things that happen `rate` times a second, independently of each other.
+pub(crate) fn gap_us(chance: &mut Chance, rate: f64) -> u64 {
+    micros(-(1.0 - chance.part()).ln() / rate * 1e6)
 }
 
 /// What happens again and again at a rate that changes with the stages.
@@ -180,7 +144,7 @@ pub(crate) fn next(
         from = from.max(span.from_us);
         let rate = rate_at(span);
         if rate > 0.0 {
-            let at = from + chance.gap_us(rate);
+            let at = from + gap_us(chance, rate);
             if at < span.to_us {
                 return Some(at);
             }
@@ -244,7 +208,7 @@ mod tests {
     #[test]
     fn arrivals_keep_their_rate_and_their_stage() {
         let plan = plan(2.0);
-        let mut chance = Chance::new(7, "arrivals");
+        let mut chance = Chance::named(7, "arrivals");
         let (mut now, mut count) = (0, 0);
         while let Some(at) = next(&plan, &mut chance, now, |span| {
             if span.stage == 1 { 20.0 } else { 0.0 }

@@ -9,9 +9,10 @@ use mio::Token;
 use super::attack::Attackers;
 use super::cast::Cast;
 use super::deed;
-use super::plan::{self, Chance, Source, Span};
+use super::plan::{self, Source, Span};
 use super::user::User;
 use super::world::{Alarm, Own, World};
+use crate::chance::Chance;
 use crate::checker::{self, Witness};
 use crate::control::{Deed, Fate, Findings, FromAgent};
 use crate::procfs;
@@ -52,7 +53,7 @@ impl Stage {
     pub(super) fn new(world: World) -> Self {
         let (agent, agents) = (world.setup.agent, world.setup.agents.max(1));
         let people = world.scenario.people;
-        let mut chance = Chance::new(world.setup.seed, "people");
+        let mut chance = Chance::named(world.setup.seed, "people");
         let (mut users, mut turns) = (Vec::new(), Vec::new());
         for (nth, login) in (0u32..).zip(&world.town.logins) {
             // Drawn for everybody on every agent, so that all agree who somebody is.
@@ -226,7 +227,7 @@ impl Stage {
         match source {
             Source::Act(action) => self.act(action, due_us),
             Source::Drop => {
-                let nth = self.world.chance.below(self.users.len());
+                let nth = self.world.chance.place(self.users.len());
                 if let Some(user) = self.users.get_mut(nth).filter(|user| user.is_online()) {
                     user.lose(&mut self.world, u32::try_from(nth).unwrap_or(u32::MAX));
                 }

@@ -5,15 +5,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::control::Tick;
-use crate::outcome::Evidence;
+use crate::outcome::{EVIDENCE_MAX, Evidence, LATENCY_MAX_US};
 use crate::scenario::Action;
 use crate::town::Role;
-
-/// Longest latency told apart, in microseconds: ten minutes.
-const LATENCY_MAX_US: u64 = 600_000_000;
-
-/// Evidence kept of each kind, over the whole run: enough to see a pattern.
-pub(crate) const EVIDENCE_MAX: usize = 20;
 
 /// Counters and latencies of the second.
 pub(crate) struct Tally {

@@ -10,8 +10,9 @@ use mio::Registry;
 use rustc_hash::FxHashMap;
 
 use super::deed;
-use super::plan::{Chance, Plan, Source};
+use super::plan::{Plan, Source};
 use super::tally::Tally;
+use crate::chance::Chance;
 use crate::control::{Deed, Setup};
 use crate::scenario::Scenario;
 use crate::town::{LoginIx, ProfileIx, Town};
@@ -80,7 +81,7 @@ impl World {
         registry: Registry,
     ) -> Self {
         let plan = Plan::new(&scenario, setup.speed);
-        let chance = Chance::new(setup.seed, &format!("agent {}", setup.agent));
+        let chance = Chance::named(setup.seed, &format!("agent {}", setup.agent));
         let key = EncodingKey::from_secret(setup.secret.as_bytes());
         let children = (0u32..)
             .zip(&town.profiles)

@@ -56,7 +56,7 @@ pub(super) fn small(count: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::apportion;
-    use crate::people::chance::Chance;
+    use crate::chance::Chance;
 
     #[test]
     fn shares_add_up_and_keep_their_minimum() {

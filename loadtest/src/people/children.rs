@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::chance::Chance;
 use super::country::{Daycare, School};
 use super::families::Families;
 use super::line::{GroupKind, PersonId, UserKind};
 use super::names::NameOf;
 use super::town::{Access, Named, Town, UnitAt};
+use crate::chance::Chance;
 
 /// Children of a class; the seed's fixture of a class has 24.
 const CLASS_SIZE: u32 = 24;

@@ -2,11 +2,11 @@
 //! table. A few thousand numbers; the people come later, one municipality at a time.
 
 use super::apportion::{apportion, small};
-use super::chance::Chance;
 use super::line::Code;
 use super::names;
 use super::shape::Shape;
 use super::table::{Cells, Row, Scale, Table, Wanted};
+use crate::chance::Chance;
 
 /// The first municipality's number. Real municipality codes end at 860.
 const FIRST_MUNICIPALITY: u32 = 901;

@@ -1,9 +1,9 @@
 //! Gives every child a family: siblings over classes, schools and daycares, and one to three guardians. Who these are comes in `adults`.
 
-use super::chance::Chance;
 use super::children::Child;
 use super::mix::{AT_SCHOOL, Habits, IN_DAYCARE, Mix};
 use super::town::{PERSONS_EACH, Town};
+use crate::chance::Chance;
 
 /// Of a thousand families, so many live with name protection: the children and one guardian.
 const PROTECTED: u32 = 14;

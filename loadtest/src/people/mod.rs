@@ -8,7 +8,6 @@
 mod adults;
 mod apportion;
 mod audit;
-mod chance;
 mod check;
 mod children;
 mod country;

@@ -1,7 +1,7 @@
 //! Names of people and places, put together from syllables: nobody's, or somebody's by accident.
 
-use super::chance::Chance;
 use super::line::PersonId;
+use crate::chance::Chance;
 
 const STARTS: [&str; 24] = [
     "Al", "Be", "Bi", "Da", "El", "Fi", "Fre", "Gro", "Ha", "Is", "Jo", "Ka", "Li", "Ma", "Mo",

@@ -1,11 +1,11 @@
 //! How large every institution is, by municipality: the whole country's, and what is left of it at a scale.
 
 use super::apportion::{apportion, small};
-use super::chance::Chance;
 use super::sizes;
 use super::table::{
     DAYCARES, MUNICIPALITIES, Row, SPECIAL_SCHOOLS, Scale, Table, WITH_DAYCARE, Wanted,
 };
+use crate::chance::Chance;
 
 /// Smallest institutions at a scale; the whole country's are as its sizes say.
 const SCHOOL_MIN: u64 = 16;

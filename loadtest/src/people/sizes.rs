@@ -1,7 +1,7 @@
 //! How many schools a municipality has and how large they are: sections 4.3 and 4.4 of the implementation plan.
 
-use super::chance::Chance;
 use super::table::{FOLKESKOLER, MUNICIPALITIES};
+use crate::chance::Chance;
 
 /// Municipalities with one folkeskole.
 pub(super) const SMALLEST: usize = 4;

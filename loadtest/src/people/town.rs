@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::chance::Chance;
 use super::children::Roll;
 use super::country::Municipality;
 use super::families::Families;
@@ -12,6 +11,7 @@ use super::line::{
 };
 use super::names::{self, NameOf};
 use super::sink::Sink;
+use crate::chance::Chance;
 
 /// The body over all municipalities; every file begins with it.
 pub(super) const CENTRAL: Code = Code::new('C', 1);

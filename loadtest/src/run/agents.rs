@@ -4,11 +4,12 @@ use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::control::{FromAgent, ToAgent, VERSION, hear, say};
+use crate::procfs::unix_us;
 
 /// How long agents may take to come and to get ready: reading a large population takes most of it.
 const READY_WITHIN: Duration = Duration::from_secs(180);
@@ -262,11 +263,4 @@ fn clock_of(out: &mut TcpStream, from: &mut BufReader<TcpStream>) -> Result<i64>
     } else {
         ahead_us
     })
-}
-
-fn unix_us() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

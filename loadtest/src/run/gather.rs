@@ -6,14 +6,8 @@ use hdrhistogram::Histogram;
 
 use super::sampler::Sample;
 use crate::control::{Findings, Tick};
-use crate::outcome::{Evidence, Point, ServerPoint, Spread};
+use crate::outcome::{EVIDENCE_MAX, Evidence, LATENCY_MAX_US, Point, ServerPoint, Spread};
 use crate::town::Role;
-
-/// Longest latency told apart, in microseconds: ten minutes.
-const LATENCY_MAX_US: u64 = 600_000_000;
-
-/// Evidence kept of each kind.
-const EVIDENCE_MAX: usize = 20;
 
 /// Seconds after which no agent tells of a second any more.
 const SETTLED_S: u64 = 10;

@@ -61,7 +61,6 @@ struct State {
     /// Since when thresholds that abort are broken.
     broken_since: BTreeMap<String, Instant>,
     ends: Ends,
-    seen: u64,
     lasted_s: f64,
     killed_s: Option<u64>,
 }
@@ -102,7 +101,6 @@ impl Play {
             abort_looked_s: 0,
             broken_since: BTreeMap::new(),
             ends: Ends::default(),
-            seen: 0,
             lasted_s: 0.0,
             killed_s: None,
         };
@@ -329,7 +327,6 @@ impl Play {
             state.ends.unchecked += findings.unchecked;
             state.ends.never_in += findings.never_in;
             state.ends.expected += findings.expected;
-            state.seen += findings.seen;
             state.gathered.found(findings);
         }
         Ok(())

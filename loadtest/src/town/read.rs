@@ -15,9 +15,7 @@ use super::rights::Register;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A file or folder cannot be read.
-    #[error(
-        "cannot read {path}: {source}; make the people first: klokke-load people --out people/"
-    )]
+    #[error("cannot read {path}; make the people first: klokke-load people --out people/")]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -116,7 +114,7 @@ impl Span {
 /// When one cannot be read or a line is not of the format.
 pub fn read(paths: &[PathBuf], today: Date) -> Result<Town, ReadError> {
     let mut register = Register::new(today);
-    let mut digest = Fingerprint::default();
+    let mut digest = blake3::Hasher::new();
     for path in files(paths)? {
         let unreadable = |source| ReadError::Unreadable {
             path: path.clone(),
@@ -128,7 +126,7 @@ pub fn read(paths: &[PathBuf], today: Date) -> Result<Town, ReadError> {
             if line.trim().is_empty() {
                 continue;
             }
-            digest.add(line.as_bytes());
+            digest.update(line.as_bytes()).update(b"\n");
             let wrong = |what: String| ReadError::Line {
                 path: path.clone(),
                 line: number + 1,
@@ -141,7 +139,7 @@ pub fn read(paths: &[PathBuf], today: Date) -> Result<Town, ReadError> {
                 .map_err(|unknown| wrong(unknown.to_string()))?;
         }
     }
-    let town = register.finish(digest.text());
+    let town = register.finish(digest.finalize().to_hex().to_string());
     if town.logins.is_empty() {
         return Err(ReadError::Nobody);
     }
@@ -174,27 +172,6 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ReadError> {
 
 fn is_import_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "jsonl")
-}
-
-/// FNV-1a over all lines: enough to see that two machines read different files, which nobody has a reason to forge.
-struct Fingerprint(u64);
-
-impl Default for Fingerprint {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fingerprint {
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().chain(b"\n") {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn text(&self) -> String {
-        format!("{:016x}", self.0)
-    }
 }
 
 /// Ids to places.
