@@ -40,13 +40,21 @@ export function certificate(folder: string): { certificate: string; key: string 
 /** A connection without an SDK: cheap, answers pings, forgets what it hears. */
 export class Bare {
   #socket: WebSocket;
+  #connect: string;
+  /** Settles when the socket is open, or is not to be. */
+  readonly opened: Promise<void>;
   /** Settles when it is in or refused. */
   readonly answered: Promise<boolean>;
 
-  constructor(address: string, connect: object, frame = JSON.stringify({ id: 1, connect })) {
+  /** Comes in by itself, unless it is to wait for [`knock`]. */
+  constructor(address: string, connect: object, waits = false) {
+    this.#connect = JSON.stringify({ id: 1, connect });
     this.#socket = new WebSocket(`ws://${address}/connection/websocket`);
+    this.opened = new Promise((resolve) => {
+      for (const event of ['open', 'close', 'error']) this.#socket.on(event, () => resolve());
+    });
     this.answered = new Promise((resolve) => {
-      this.#socket.on('open', () => this.#socket.send(frame));
+      if (!waits) this.#socket.on('open', () => this.knock());
       this.#socket.on('message', (data) => {
         for (const line of String(data).split('\n')) {
           if (line === '{}') this.#socket.send('{}');
@@ -57,6 +65,16 @@ export class Bare {
       this.#socket.on('close', () => resolve(false));
       this.#socket.on('error', () => resolve(false));
     });
+  }
+
+  /** A socket that is open and has not said who it is. */
+  static atTheDoor(address: string, connect: object): Bare {
+    return new Bare(address, connect, true);
+  }
+
+  /** Asks to come in. */
+  knock(): void {
+    this.raw(this.#connect);
   }
 
   send(command: object): void {
