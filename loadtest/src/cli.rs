@@ -18,7 +18,7 @@ enum Verb {
     /// Invents a country's people, as files that `klokke import` takes.
     People(people::Arguments),
     /// Replays a scenario against a server, and says whether it held.
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Plays people for a coordinator on another machine.
     Agent(agent::Arguments),
     /// Draws the result of a run as one page, beside an earlier one when given.

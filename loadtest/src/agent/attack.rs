@@ -52,7 +52,12 @@ impl Attackers {
         // Their own source addresses, so that what the server does about them can be told apart.
         let source = 30_000 + place % 500;
         match Line::open(
-            world.address,
+            world.door.address,
+            // Who talks nonsense or nothing does so where others begin TLS.
+            match kind {
+                Attack::WrongToken | Attack::HugeFrame => world.door.tls(false),
+                Attack::Garbage | Attack::Silent => None,
+            },
             source,
             &world.registry,
             Token(ATTACKERS_FROM + place),
@@ -108,7 +113,9 @@ impl Attacker {
             }
             self.line.phase = Phase::Upgrading;
             match self.kind {
-                Attack::WrongToken | Attack::HugeFrame => self.line.send(&world.request)?,
+                Attack::WrongToken | Attack::HugeFrame => {
+                    self.line.send(world.door.request(Codec::Json))?;
+                }
                 Attack::Garbage => self
                     .line
                     .send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03GARBAGE\r\n\r\n\0\0\0\0")?,

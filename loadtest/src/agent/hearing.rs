@@ -6,10 +6,12 @@ use bytes::BytesMut;
 use klokke_protocol::{Codec, Command, ConnectRequest, SubscribeRequest};
 
 use super::deed;
+use super::door::ACCEPT;
 use super::line::{Came, Phase};
+use super::transport::name_of;
 use super::user::{Asked, User};
 use super::watch::Way;
-use super::world::{ACCEPT, World};
+use super::world::World;
 use crate::wire::frame::{self, Kind};
 use crate::wire::push::{Item, each_item};
 
@@ -30,12 +32,7 @@ impl User {
                 Ok(false) => return,
                 Ok(true) => {
                     line.phase = Phase::Upgrading;
-                    let request = if self.codec == Codec::Json {
-                        &world.request
-                    } else {
-                        &world.request_protobuf
-                    };
-                    if let Err(error) = line.send(request) {
+                    if let Err(error) = line.send(world.door.request(self.codec)) {
                         return self.failed(world, nth, &format!("connect {}", error.kind()));
                     }
                 }
@@ -60,7 +57,7 @@ impl User {
                 Ok(Came::Full(length)) => self.hear(world, nth, &scratch[..length]),
                 Ok(Came::Nothing) => return,
                 Ok(Came::End) => return self.failed(world, nth, "closed without a code"),
-                Err(error) => return self.failed(world, nth, &format!("read {}", error.kind())),
+                Err(error) => return self.failed(world, nth, &name_of("read", &error)),
             }
         }
     }

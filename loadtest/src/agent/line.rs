@@ -9,6 +9,9 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::tls::Handshake;
+use super::transport::Transport;
+
 /// Loopback addresses that local connections come from, so that no limit by address or range of ports is met: more than enough
 /// for a machine's sockets, at 28,000 ports each.
 const SOURCES: usize = 200;
@@ -29,46 +32,9 @@ pub(super) enum Phase {
     Online,
 }
 
-/// What carries a phone's bytes. One for each transport; everything above it is the same.
-pub(super) trait Transport {
-    /// Whether it stands; an error when it failed.
-    fn stands(&self) -> io::Result<bool>;
-    /// Reads without waiting.
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// Writes without waiting.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Ends it without a word.
-    fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()>;
-}
-
-impl Transport for TcpStream {
-    fn stands(&self) -> io::Result<bool> {
-        if let Some(error) = self.take_error()? {
-            return Err(error);
-        }
-        match self.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(self, into)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(self, bytes)
-    }
-
-    fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        Self::shutdown(self, how)
-    }
-}
-
 /// A connection.
 pub(super) struct Line {
-    socket: Box<dyn Transport>,
+    transport: Transport,
     pub(super) phase: Phase,
     /// What came of a frame that is not whole yet.
     pub(super) inbox: Vec<u8>,
@@ -96,6 +62,7 @@ impl Line {
     /// Begins to connect; `nth` spreads local connections over source addresses.
     pub(super) fn open(
         to: SocketAddr,
+        tls: Option<&Handshake>,
         nth: usize,
         registry: &Registry,
         token: Token,
@@ -117,7 +84,7 @@ impl Line {
         let mut socket = TcpStream::from_std(socket.into());
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
-            socket: Box::new(socket),
+            transport: Transport::new(socket, tls)?,
             phase: Phase::Opening,
             inbox: Vec::new(),
             message: Vec::new(),
@@ -129,11 +96,11 @@ impl Line {
 
     /// Whether it stands; an error when it failed.
     pub(super) fn stands(&self) -> io::Result<bool> {
-        self.socket.stands()
+        self.transport.stands()
     }
 
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<Came> {
-        match self.socket.read(into) {
+        match self.transport.read(into) {
             Ok(0) => Ok(Came::End),
             // A short read of a stream means that it is empty (epoll(7)): one call less for each delivery.
             Ok(length) if length < into.len() => Ok(Came::Some(length)),
@@ -159,6 +126,7 @@ impl Line {
 
     /// Sends what was kept.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.transport.flush()?;
         if self.outbox.is_empty() {
             return Ok(());
         }
@@ -173,7 +141,7 @@ impl Line {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut sent = 0;
         while sent < bytes.len() {
-            match self.socket.write(&bytes[sent..]) {
+            match self.transport.write(&bytes[sent..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(length) => sent += length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -186,7 +154,7 @@ impl Line {
 
     /// Ends it without a word.
     pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        self.socket.shutdown(how)
+        self.transport.shutdown(how)
     }
 
     /// The number of the next command.

@@ -8,11 +8,15 @@ mod attack;
 mod cast;
 mod deed;
 mod doing;
+mod door;
 mod hearing;
 mod line;
+mod log;
 pub(crate) mod plan;
 mod stage;
 mod tally;
+mod tls;
+pub(crate) mod transport;
 pub(crate) mod user;
 pub(crate) mod watch;
 mod world;
@@ -30,7 +34,9 @@ use crate::control::{FromAgent, Setup, ToAgent, VERSION, hear, say};
 use crate::procfs::{self, unix_us};
 use crate::scenario::Scenario;
 use crate::town;
+use door::Door;
 use stage::Stage;
+use tls::Handshakes;
 use world::World;
 
 /// Descriptors kept for everything that is no simulated person.
@@ -51,6 +57,18 @@ pub struct Arguments {
     /// Files of the population on this machine, when they lie elsewhere than at the coordinator's.
     #[arg(long)]
     people: Vec<PathBuf>,
+    /// A file with the server's client.token.hmac_secret_key. Each agent reads its own: it never goes over the control channel.
+    #[arg(long, env = "KLOKKE_LOAD_TOKEN_SECRET_FILE")]
+    token_secret_file: PathBuf,
+}
+
+impl Arguments {
+    fn secret(&self) -> Result<String> {
+        let path = self.token_secret_file.display();
+        let secret = std::fs::read_to_string(&self.token_secret_file)
+            .with_context(|| format!("cannot read the token secret from {path}"))?;
+        Ok(secret.trim().to_owned())
+    }
 }
 
 /// Plays until the coordinator says that it is over.
@@ -58,6 +76,7 @@ pub struct Arguments {
 /// # Errors
 /// When the coordinator cannot be reached or breaks off.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let secret = arguments.secret()?;
     let stream = TcpStream::connect(&arguments.join).with_context(|| {
         format!(
             "no coordinator answers at {}; start `klokke-load run … --listen {}` there first",
@@ -82,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         out,
         stage: None,
     };
-    match agent.play(&arguments.people) {
+    match agent.play(&arguments.people, &secret) {
         Ok(()) => Ok(()),
         Err(error) => {
             let why = format!("{error:#}");
@@ -112,11 +131,11 @@ struct Agent {
 }
 
 impl Agent {
-    fn play(&mut self, own_people: &[PathBuf]) -> Result<()> {
+    fn play(&mut self, own_people: &[PathBuf], secret: &str) -> Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             while let Ok(told) = self.tells.try_recv() {
-                if !self.obey(told, own_people)? {
+                if !self.obey(told, own_people, secret)? {
                     return Ok(());
                 }
             }
@@ -144,10 +163,10 @@ impl Agent {
     }
 
     /// Does what was told; `false` when it is over.
-    fn obey(&mut self, told: ToAgent, own_people: &[PathBuf]) -> Result<bool> {
+    fn obey(&mut self, told: ToAgent, own_people: &[PathBuf], secret: &str) -> Result<bool> {
         let answer = match told {
             ToAgent::Setup(setup) => {
-                let stage = self.set_up(*setup, own_people)?;
+                let stage = self.set_up(*setup, own_people, secret)?;
                 let ready = FromAgent::Ready {
                     digest: stage.world.town.digest.clone(),
                     taking_part: stage.taking_part(),
@@ -200,7 +219,7 @@ impl Agent {
         Ok(true)
     }
 
-    fn set_up(&self, setup: Setup, own_people: &[PathBuf]) -> Result<Stage> {
+    fn set_up(&self, setup: Setup, own_people: &[PathBuf], secret: &str) -> Result<Stage> {
         if setup.version != VERSION {
             bail!(
                 "the coordinator speaks version {}, this agent {VERSION}; use the same klokke-load",
@@ -218,17 +237,14 @@ impl Agent {
         let mut addresses = (target.host.as_str(), target.port).to_socket_addrs();
         let address: Option<SocketAddr> = addresses.as_mut().ok().and_then(Iterator::next);
         let address = address.with_context(|| format!("nobody knows the host {}", target.host))?;
-        let host = format!("{}:{}", target.host, target.port);
+        let tls = if target.is_tls {
+            Some(Handshakes::new(&target.host, setup.tls_ca.as_deref())?)
+        } else {
+            None
+        };
+        let door = Door::new(&target, address, tls);
         let registry = self.poll.registry().try_clone()?;
-        let world = World::new(
-            setup,
-            scenario,
-            town,
-            address,
-            &host,
-            &target.path,
-            registry,
-        );
+        let world = World::new(setup, scenario, town, secret, door, registry);
         Ok(Stage::new(world))
     }
 }

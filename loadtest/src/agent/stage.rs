@@ -331,12 +331,13 @@ impl Stage {
 
     /// Whether everybody here saw what they should, by all that was done anywhere.
     pub(super) fn verify(&self, deeds: &[Deed]) -> Findings {
+        let log = self.world.log.by_login();
         let witnesses = self.users.iter().map(|user| Witness {
             login: user.login,
             was_wanted: user.ever_wanted,
             first_us: user.first_us,
             is_back: user.is_online(),
-            seen: &user.seen,
+            seen: log.of(user.login),
             gaps: &user.gaps,
         });
         checker::verify(deeds, witnesses, &self.world.town, |channel| {

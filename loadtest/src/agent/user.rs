@@ -86,7 +86,6 @@ pub(super) struct User {
     pub(super) subs: Vec<Sub>,
     /// When the last strong login was, in microseconds of the run.
     pub(super) auth_us: u64,
-    pub(super) seen: Vec<Seen>,
     /// Offsets that were passed over, by channel.
     pub(super) gaps: Vec<(u32, u64)>,
     pub(super) asked: Vec<(u32, Asked)>,
@@ -120,7 +119,6 @@ impl User {
             line: None,
             subs: Vec::new(),
             auth_us: 0,
-            seen: Vec::new(),
             gaps: Vec::new(),
             asked: Vec::new(),
             todo: Vec::new(),
@@ -130,6 +128,11 @@ impl User {
             owed: Vec::new(),
             ever_wanted: false,
         }
+    }
+
+    /// Whether they were let in before: then they have a ticket.
+    const fn ever_in(&self) -> bool {
+        self.first_us.is_some()
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -188,7 +191,8 @@ impl User {
         }
         let now_us = world.now_us();
         let opened = Line::open(
-            world.address,
+            world.door.address,
+            world.door.tls(self.ever_in()),
             nth as usize,
             &world.registry,
             Token(nth as usize),

@@ -63,11 +63,12 @@ impl User {
         if mark.run != world.setup.run {
             return; // Of an earlier run against the same server.
         }
-        self.seen.push(Seen {
+        let seen = Seen {
             channel: id,
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
             action: mark.action,
-        });
+        };
+        world.log.note(self.login, seen);
         if mark.sensitive && !self.may_see_in_full(now_us) {
             self.accuse(world, "sensitive_in_full", channel, || {
                 format!("action {:x} in full below its level", mark.action)
@@ -137,11 +138,12 @@ impl User {
             return;
         }
         world.tally.tick.deliveries += 1;
-        self.seen.push(Seen {
+        let seen = Seen {
             channel,
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
             action: BARE | u64::from(number),
-        });
+        };
+        world.log.note(self.login, seen);
     }
 
     pub(super) const fn may_see_in_full(&self, now_us: u64) -> bool {

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -10,6 +9,8 @@ use mio::Registry;
 use rustc_hash::FxHashMap;
 
 use super::deed;
+use super::door::Door;
+use super::log::Log;
 use super::plan::{Plan, Source};
 use super::tally::Tally;
 use crate::chance::Chance;
@@ -52,10 +53,9 @@ pub(super) struct World {
     pub(super) children: HashMap<Box<str>, ProfileIx>,
     pub(super) tally: Tally,
     pub(super) deeds: Vec<Own>,
+    pub(super) log: Log,
     pub(super) chance: Chance,
-    pub(super) address: SocketAddr,
-    pub(super) request: Vec<u8>,
-    pub(super) request_protobuf: Vec<u8>,
+    pub(super) door: Door,
     pub(super) registry: Registry,
     pub(super) alarms: BinaryHeap<Reverse<(u64, Alarm)>>,
     /// When something was last delivered or answered.
@@ -75,14 +75,13 @@ impl World {
         setup: Setup,
         scenario: Scenario,
         town: Town,
-        address: SocketAddr,
-        host: &str,
-        path: &str,
+        secret: &str,
+        door: Door,
         registry: Registry,
     ) -> Self {
         let plan = Plan::new(&scenario, setup.speed);
         let chance = Chance::named(setup.seed, &format!("agent {}", setup.agent));
-        let key = EncodingKey::from_secret(setup.secret.as_bytes());
+        let key = EncodingKey::from_secret(secret.as_bytes());
         let children = (0u32..)
             .zip(&town.profiles)
             .filter(|(_, it)| !it.adults.is_empty());
@@ -92,15 +91,14 @@ impl World {
             chance,
             key,
             children,
-            address,
-            request: request(host, path, None),
-            request_protobuf: request(host, path, Some("centrifuge-protobuf")),
+            door,
             registry,
             setup,
             scenario,
             town,
             tally: Tally::default(),
             deeds: Vec::new(),
+            log: Log::default(),
             alarms: BinaryHeap::new(),
             last_us: 0,
             quiet: false,
@@ -174,20 +172,4 @@ impl World {
         });
         jsonwebtoken::encode(&Header::default(), &claims, &self.key)
     }
-}
-
-/// The answer to [`KEY`] that RFC 6455, section 4.2.2, demands.
-pub(super) const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/// The example key of RFC 6455: nobody's secret, and the same answer every time.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-
-fn request(host: &str, path: &str, subprotocol: Option<&str>) -> Vec<u8> {
-    let subprotocol = subprotocol.map_or_else(String::new, |it| {
-        format!("Sec-WebSocket-Protocol: {it}\r\n")
-    });
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n\
-         Sec-WebSocket-Version: 13\r\n{subprotocol}\r\n"
-    )
-    .into_bytes()
 }

@@ -13,7 +13,7 @@ use crate::scenario::Action;
 use crate::town::{GroupIx, LoginIx, ProfileIx};
 
 /// Version of this language; both sides must be of the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest line. All actions of a long run are the largest: about 100 bytes each.
 const LINE_BYTES_MAX: u64 = 1 << 30;
@@ -60,10 +60,10 @@ pub struct Setup {
     pub people: Vec<PathBuf>,
     /// The day on which it is decided who sees what.
     pub today: jiff::civil::Date,
-    /// The server's address: `ws://host:port/connection/websocket`.
+    /// The server's address: `ws://host:port/connection/websocket`, or `wss`.
     pub url: String,
-    /// Signs the tokens of the invented people.
-    pub secret: String,
+    /// Certificates (PEM) that are trusted over TLS; without them those of the agent's machine are.
+    pub tls_ca: Option<String>,
     /// Seed of everything random.
     pub seed: u64,
     /// How many times faster than written.

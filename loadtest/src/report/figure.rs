@@ -69,6 +69,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("violations", "brud", "violations"),
     ("online", "på", "online"),
     ("told_to_wait", "bedt om at vente", "told to wait"),
+    ("behind_others", "bag de andre", "behind the others"),
     ("due", "skulle ske", "due"),
     ("late", "forsinkelse", "lateness"),
     ("back", "på igen", "back"),

@@ -2,6 +2,7 @@
 
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -44,7 +45,12 @@ pub(super) struct Agents {
 
 impl Agents {
     /// Starts `own` agents here, waits for `foreign` ones, and gets to know them.
-    pub(super) fn gather(listen: &str, own: u32, foreign: u32) -> Result<Self> {
+    pub(super) fn gather(
+        listen: &str,
+        own: u32,
+        foreign: u32,
+        token_secret_file: &Path,
+    ) -> Result<Self> {
         let listener =
             TcpListener::bind(listen).with_context(|| format!("agents cannot join at {listen}"))?;
         let address = listener.local_addr()?;
@@ -55,13 +61,15 @@ impl Agents {
             let mut command = Command::new(&program);
             command
                 .args(["agent", "--join", &address.to_string()])
+                .arg("--token-secret-file")
+                .arg(token_secret_file)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null());
             children.push(command.spawn().context("an agent could not be started")?);
         }
         if foreign > 0 {
             super::progress::note(&format!(
-                "waiting for {foreign} agent(s): klokke-load agent --join {address}"
+                "waiting for {foreign} agent(s): klokke-load agent --join {address} --token-secret-file …"
             ));
         }
         let (tell, heard) = channel();

@@ -164,6 +164,9 @@ pub(super) fn figures(
             }
         }
     }
+    if let Some(behind_ms) = staff_behind_others(roles) {
+        set("staff.behind_others_ms", behind_ms);
+    }
     let errors: u64 = gathered.errors.values().sum();
     let begun = gathered.due + gathered.connects;
     set("violations", gathered.violations_total() as f64);
@@ -423,6 +426,16 @@ pub(super) fn bottleneck(gathered: &Gathered, cores: u32, shared: bool) -> Bottl
     }
 }
 
+/// How much later than guardians staff were let in, where both came; 0 when sooner. Staff must never wait behind the others
+/// (domain.md 9.2).
+fn staff_behind_others(roles: &BTreeMap<String, RoleFigures>) -> Option<f64> {
+    let p95_ms = |role: Role| {
+        let connect = &roles.get(role.name())?.connect;
+        (connect.count > 0).then_some(connect.p95_ms)
+    };
+    Some((p95_ms(Role::Staff)? - p95_ms(Role::Guardian)?).max(0.0))
+}
+
 /// How much a second held, for finding the busiest.
 fn work(second: &Second) -> f64 {
     second.server.map_or(0.0, |point| point.cores) + second.agents_us as f64 / 1e6
@@ -442,6 +455,25 @@ mod tests {
     fn sound() -> BTreeMap<String, f64> {
         let names = ["violations", "unchecked", "never_in", "unanswered"];
         names.map(|name| (name.to_owned(), 0.0)).into()
+    }
+
+    #[test]
+    fn staff_behind_others_are_told_of() {
+        let came = |p95_ms| RoleFigures {
+            connect: Spread {
+                count: 1,
+                p95_ms,
+                ..Spread::default()
+            },
+            ..RoleFigures::default()
+        };
+        let behind = |staff, guardian| {
+            let roles = [("staff", came(staff)), ("guardian", came(guardian))];
+            staff_behind_others(&roles.map(|(name, role)| (name.to_owned(), role)).into())
+        };
+        assert_eq!(behind(5.0, 900.0), Some(0.0));
+        assert_eq!(behind(900.0, 5.0), Some(895.0));
+        assert_eq!(staff_behind_others(&BTreeMap::new()), None);
     }
 
     #[test]

@@ -33,9 +33,12 @@ pub struct Arguments {
     /// Import files of the people that the server has, or folders of them.
     #[arg(long, required = true)]
     people: Vec<PathBuf>,
-    /// The server, as in ws://127.0.0.1:8000.
+    /// The server, as in ws://127.0.0.1:8000 or wss://klokke.example.
     #[arg(long)]
     server: String,
+    /// A file with certificates (PEM) to trust with wss://; left out, those that this machine trusts.
+    #[arg(long)]
+    tls_ca: Option<PathBuf>,
     /// A file with the server's client.token.hmac_secret_key; it signs the tokens of the invented people.
     #[arg(long, env = "KLOKKE_LOAD_TOKEN_SECRET_FILE")]
     token_secret_file: PathBuf,
@@ -98,12 +101,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .as_deref()
         .map(Outcome::read)
         .transpose()?;
-    let secret = std::fs::read_to_string(&arguments.token_secret_file).with_context(|| {
-        format!(
-            "cannot read the token secret from {}",
-            arguments.token_secret_file.display()
-        )
-    })?;
+    let tls_ca = arguments.tls_ca.as_deref().map(|path| {
+        std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read certificates from {}", path.display()))
+    });
+    let tls_ca = tls_ca.transpose()?;
     let today = jiff::Zoned::now().date();
     progress::note(&format!(
         "reading the people of {} file(s)",
@@ -114,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         name,
         text,
         scenario,
-        secret: secret.trim().to_owned(),
+        tls_ca,
         today,
         arguments: arguments.clone(),
     };

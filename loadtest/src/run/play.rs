@@ -16,6 +16,7 @@ use super::sampler::{self, Sample};
 use super::server::{self, Server};
 use super::{Arguments, Outcome};
 use crate::agent::plan::Plan;
+use crate::agent::transport::UNTRUSTED;
 use crate::control::{Fate, FromAgent, Setup, ToAgent, VERSION};
 use crate::outcome::{self, Event, FORMAT, Machine, People, Replayed, Stretch, Violations};
 use crate::procfs;
@@ -43,7 +44,7 @@ pub(super) struct Play {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) scenario: Scenario,
-    pub(super) secret: String,
+    pub(super) tls_ca: Option<String>,
     pub(super) today: jiff::civil::Date,
     pub(super) arguments: Arguments,
 }
@@ -124,6 +125,12 @@ impl Play {
         match self.arguments.metrics.as_deref() {
             Some("none") => None,
             Some(url) => Some(url.to_owned()),
+            None if address.is_tls => {
+                note(
+                    "the server's figures are not asked for over TLS: say where it tells them with --metrics http://…",
+                );
+                None
+            }
             None => Some(format!("http://{}:{}/metrics", address.host, address.port)),
         }
     }
@@ -152,7 +159,13 @@ impl Play {
             own + self.arguments.expect > 0,
             "no agents: --agents 0 needs --expect"
         );
-        Agents::gather(&self.arguments.listen, own, self.arguments.expect)
+        let arguments = &self.arguments;
+        Agents::gather(
+            &arguments.listen,
+            own,
+            arguments.expect,
+            &arguments.token_secret_file,
+        )
     }
 
     fn set_up(&self, agents: &mut Agents, town: &Town) -> Result<[u64; 4]> {
@@ -172,7 +185,7 @@ impl Play {
                 people: people.clone(),
                 today: self.today,
                 url: self.arguments.server.clone(),
-                secret: self.secret.clone(),
+                tls_ca: self.tls_ca.clone(),
                 seed: self.arguments.seed,
                 speed: self.arguments.speed,
             };
@@ -548,6 +561,10 @@ impl State {
         ensure!(
             gathered.connects > 0 || count("disconnect 3500") < REFUSED_ENOUGH,
             "the server refuses the tokens (3500): give its client.token.hmac_secret_key with --token-secret-file"
+        );
+        ensure!(
+            gathered.connects > 0 || count(UNTRUSTED) < REFUSED_ENOUGH,
+            "TLS fails: either the server's certificate is for another name, or nobody here trusts who signed it; give that one's with --tls-ca"
         );
         let strangers = gathered
             .violations

@@ -9,7 +9,7 @@ pub(super) const EXAMPLES: &str = "delivery.message.p99_ms, ack.check_in.p95_ms,
     server.bytes_per_connection (docs/load-testing.md has all)";
 
 const SPREAD: [&str; 6] = ["p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"];
-const PLAIN: [&str; 18] = [
+const PLAIN: [&str; 19] = [
     "violations",
     "errors",
     "errors_share",
@@ -21,6 +21,7 @@ const PLAIN: [&str; 18] = [
     "unchecked",
     "never_in",
     "expected",
+    "staff.behind_others_ms",
     "server.cores_max",
     "server.cores_mean",
     "server.resident_bytes_max",

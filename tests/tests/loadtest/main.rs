@@ -67,6 +67,35 @@ fn two_agents_one_of_them_joined_from_elsewhere_see_as_one() {
     assert_eq!(told.result["machine"]["agents"], 2);
 }
 
+#[test]
+fn over_tls_who_comes_again_resumes() {
+    let rig = Rig::new().expect("a municipality");
+    let (told, counted) = rig.run_over_tls(MORNING, true).expect("it runs");
+    held(&told);
+    let handshakes = |kind: &str| {
+        let name = format!("klokke_tls_handshakes_total{{kind=\"{kind}\"}} ");
+        let line = counted.lines().find_map(|line| line.strip_prefix(&name));
+        line.and_then(|count| count.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    let (full, resumed) = (handshakes("full"), handshakes("resumed"));
+    let everybody = told.result["people"]["taking_part"].as_f64();
+    let everybody = everybody.expect("counted");
+    assert!(
+        full >= everybody,
+        "{full} full handshakes of {everybody} people"
+    );
+    assert!(resumed > 0.0, "nobody resumed");
+}
+
+#[test]
+fn a_certificate_that_nobody_trusts_is_an_error_and_never_a_pass() {
+    let rig = Rig::new().expect("a municipality");
+    let (told, _) = rig.run_over_tls(MORNING, false).expect("it runs");
+    assert_ne!(told.code, Some(0), "{}", told.text);
+    assert!(told.text.contains("--tls-ca"), "{}", told.text);
+}
+
 /// Each way of breaking, and what it must be called; any of the names will do where one fault can show in several.
 #[test]
 fn a_server_broken_on_purpose_is_caught_each_time() {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
-use klokke_tests::server;
+use klokke_tests::{http, server};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -132,11 +132,7 @@ impl Rig {
                 at += 1;
             }
         }
-        for (name, _) in
-            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_"))
-        {
-            command.env_remove(name);
-        }
+        without_settings(&mut command);
         Ok(command)
     }
 
@@ -228,12 +224,46 @@ impl Rig {
             "-c",
             &format!("ulimit -S -n {most}; exec {}", words.join(" ")),
         ]);
-        for (name, _) in
-            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_"))
-        {
-            limited.env_remove(name);
-        }
+        without_settings(&mut limited);
         self.told(limited)
+    }
+
+    /// Runs over TLS, trusting the server's certificate or another; also gives what the server counted.
+    pub(crate) fn run_over_tls(&self, scenario: &str, trusted: bool) -> Result<(Told, String)> {
+        let certificate = || rcgen::generate_simple_self_signed(vec!["localhost".into()]);
+        let made = certificate()?;
+        fs::write(self.path("key.pem"), made.signing_key.serialize_pem())?;
+        fs::write(self.path("certificate.pem"), made.cert.pem())?;
+        fs::write(self.path("another.pem"), certificate()?.cert.pem())?;
+        let port = free_port()?;
+        let file = |name: &str| self.path(name).display().to_string();
+        let mut server = server::Settings::new()
+            .set("listen.tls_address", format!("127.0.0.1:{port}"))
+            .set("listen.tls_certificate", file("certificate.pem"))
+            .set("listen.tls_key", file("key.pem"))
+            .start()?;
+        server.terminate()?;
+        let (imported, said) = server.import(&fs::read_to_string(self.people.join("m.jsonl"))?)?;
+        ensure!(imported, "{said}");
+        server.start_again()?;
+        let url = format!("wss://localhost:{port}");
+        let metrics = format!("http://{}/metrics", server.address());
+        let authority = file(if trusted {
+            "certificate.pem"
+        } else {
+            "another.pem"
+        });
+        let more = [
+            "--server",
+            &url,
+            "--metrics",
+            &metrics,
+            "--tls-ca",
+            &authority,
+        ];
+        let told = self.told(self.command(scenario, None, port, &more)?)?;
+        let counted = http::request(server.address(), "GET", "/metrics", &[], "")?;
+        Ok((told, counted.body))
     }
 
     /// Runs with one agent of its own and one that joins.
@@ -250,7 +280,9 @@ impl Rig {
                 let mut command = Command::new(&self.tester);
                 command
                     .args(["agent", "--join", &control, "--people"])
-                    .arg(&self.people);
+                    .arg(&self.people)
+                    .arg("--token-secret-file")
+                    .arg(self.path("secret"));
                 agent = Some(command.spawn()?);
             }
             text.push_str(&line);
@@ -297,11 +329,7 @@ impl Rig {
         );
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec {} 1>&2", words.join(" "))]);
-        for (name, _) in
-            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KLOKKE_"))
-        {
-            shell.env_remove(name);
-        }
+        without_settings(&mut shell);
         let mut child = shell.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let out = child.stderr.take().context("standard error")?;
         Ok((
@@ -310,6 +338,14 @@ impl Rig {
                 .lines()
                 .map_while(std::result::Result::ok),
         ))
+    }
+}
+
+/// The server takes every variable with this prefix for a setting; those here speak to the tests.
+fn without_settings(command: &mut Command) {
+    let all = env::vars_os().map(|(name, _)| name);
+    for name in all.filter(|name| name.to_string_lossy().starts_with("KLOKKE_")) {
+        command.env_remove(name);
     }
 }
 
