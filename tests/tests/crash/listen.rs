@@ -24,8 +24,20 @@ const OWN_CHANNEL: &str = "person:G1/p2";
 struct Heard {
     entries: BTreeMap<String, Vec<Value>>,
     connects: usize,
-    /// What must never happen: a gap that could not be filled, a subscription lost, an end.
+    stands: BTreeMap<String, Stand>,
+    /// What must never happen: an entry left out or doubled, a gap that could not be filled, a subscription lost, an end.
     failures: Vec<String>,
+}
+
+/// How a channel's subscription stands. With a gap it tells whether recovery or the live stream left something out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stand {
+    /// How often it was made.
+    times: usize,
+    /// Whether the last time filled what was missed.
+    recovered: bool,
+    /// Entries heard since then, recovered ones first.
+    heard: usize,
 }
 
 /// The listening client. It ends with its runtime.
@@ -55,16 +67,18 @@ impl Listener {
                     });
                 }
             }
-            let mut waiting = CHANNELS.len();
+            let mut ready = Some(ready);
             while let Some(event) = events.recv().await {
-                if matches!(&event, Event::Subscribed { channel, .. } if channel != OWN_CHANNEL) {
-                    waiting = waiting.saturating_sub(1);
-                    if waiting == 0 {
-                        // Only the first time somebody waits for it.
-                        let _ = ready.send(());
-                    }
+                let is_listening = keep(&into, |heard| {
+                    heard.take(event);
+                    heard.is_listening()
+                });
+                if is_listening == Some(true)
+                    && let Some(ready) = ready.take()
+                {
+                    // Whoever gave up waiting says so.
+                    let _ = ready.send(());
                 }
-                keep(&into, |heard| heard.take(event));
             }
         });
         wait.recv_timeout(klokke_tests::raw::PATIENCE)
@@ -97,7 +111,8 @@ impl Listener {
                     .all(|(channel, entries)| count(channel) >= entries.len());
                 all && count(OWN_CHANNEL) >= messages
             };
-            if keep(&self.heard, counts).unwrap_or(false) {
+            let has_failed = keep(&self.heard, |heard| !heard.failures.is_empty());
+            if has_failed != Some(false) || keep(&self.heard, counts) != Some(false) {
                 break;
             }
             if Instant::now() > deadline {
@@ -139,14 +154,31 @@ impl Heard {
                 let mut entry =
                     serde_json::from_slice::<Value>(&publication.data).unwrap_or_default();
                 entry["offset"] = publication.offset.into();
-                self.entries.entry(channel).or_default().push(entry);
+                let stand = self.stands.entry(channel.clone()).or_default();
+                stand.heard += 1;
+                let entries = self.entries.entry(channel.clone()).or_default();
+                let last = entries.last().and_then(|it| it["offset"].as_u64());
+                let (last, offset) = (last.unwrap_or(0), publication.offset);
+                if offset != last + 1 {
+                    self.failures
+                        .push(format!("{channel}: {offset} came after {last}, {stand:?}"));
+                }
+                entries.push(entry);
             }
             Event::Subscribed {
                 channel,
-                recovered: false,
-                was_recovering: true,
+                recovered,
+                was_recovering,
             } => {
-                self.failures.push(format!("{channel} was not recovered"));
+                let stand = self.stands.entry(channel.clone()).or_default();
+                stand.times += 1;
+                stand.recovered = recovered;
+                stand.heard = 0;
+                // A client that forgot where it was asks for nothing, and that is a gap too.
+                if !recovered && (was_recovering || stand.times > 1) {
+                    self.failures
+                        .push(format!("{channel} was not recovered, {stand:?}"));
+                }
             }
             Event::Unsubscribed { channel, code, .. } => {
                 self.failures.push(format!("{channel} ended with {code}"));
@@ -156,6 +188,13 @@ impl Heard {
             }
             _ => {}
         }
+    }
+
+    /// Whether everything that is said from now on must be heard. The server's own subscriptions are more than the one
+    /// counted on here, and come before those this client asks for, so counting them would not do.
+    fn is_listening(&self) -> bool {
+        let mut channels = CHANNELS.iter().chain([&OWN_CHANNEL]);
+        channels.all(|channel| self.stands.contains_key(*channel))
     }
 
     /// Offsets up to the top of each channel that were not heard; the first few.
@@ -216,4 +255,68 @@ impl Heard {
 
 fn keep<T>(heard: &Mutex<Heard>, action: impl FnOnce(&mut Heard) -> T) -> Option<T> {
     heard.lock().ok().map(|mut heard| action(&mut heard))
+}
+
+#[cfg(test)]
+mod tests {
+    use klokke_protocol::Publication;
+
+    use super::*;
+
+    fn subscribed(channel: &str, recovered: bool) -> Event {
+        Event::Subscribed {
+            channel: channel.to_owned(),
+            recovered,
+            was_recovering: recovered,
+        }
+    }
+
+    fn published(channel: &str, offset: u64) -> Event {
+        Event::Publication {
+            channel: channel.to_owned(),
+            publication: Publication {
+                offset,
+                ..Publication::default()
+            },
+        }
+    }
+
+    /// Publishers once began when the units' channels stood, and what they said first was heard or not as it happened.
+    #[test]
+    fn a_listener_is_ready_when_the_channels_it_asked_for_stand() {
+        let mut heard = Heard::default();
+        for channel in [OWN_CHANNEL, "unit:G1", "unit:M1", CHANNELS[0]] {
+            heard.take(subscribed(channel, false));
+            assert!(!heard.is_listening(), "{channel} is not all");
+        }
+        heard.take(subscribed(CHANNELS[1], false));
+        assert!(heard.is_listening());
+    }
+
+    #[test]
+    fn what_is_left_out_or_doubled_or_not_asked_for_is_noted_at_once() {
+        let cases: [(&[(u64, bool)], usize); 6] = [
+            (&[(1, false), (2, false), (3, true), (4, false)], 0),
+            (&[(2, false)], 1),
+            (&[(1, false), (3, false)], 1),
+            (&[(1, false), (3, true), (4, false)], 1),
+            (&[(1, false), (1, false)], 1),
+            (&[(1, false), (2, true), (2, true)], 1),
+        ];
+        for (offsets, failures) in cases {
+            let mut heard = Heard::default();
+            heard.take(subscribed(CHANNELS[0], false));
+            for (offset, is_after_return) in offsets {
+                if *is_after_return {
+                    heard.take(subscribed(CHANNELS[0], true));
+                }
+                heard.take(published(CHANNELS[0], *offset));
+            }
+            assert_eq!(heard.failures.len(), failures, "{offsets:?}");
+        }
+        let mut heard = Heard::default();
+        heard.take(subscribed(CHANNELS[0], false));
+        heard.take(subscribed(CHANNELS[0], false));
+        assert_eq!(heard.failures.len(), 1, "it came back without a position");
+    }
 }
