@@ -1,7 +1,8 @@
 //! Killed with SIGKILL at random moments under load, then restarted: no acknowledged commit lost, none doubled, order kept,
 //! and clients recover by themselves.
 //!
-//! `KLOKKE_KILLS` says how often (20 when it says nothing). The seed of the moments is printed with the figures.
+//! `KLOKKE_KILLS` says how often (20 when it says nothing), `KLOKKE_LISTENERS` how many listen (1). The seed of the moments is
+//! printed with the figures.
 
 mod listen;
 mod write;
@@ -37,6 +38,8 @@ const KILLS: usize = 20;
 const PUBLISHERS: u64 = 4;
 /// Connections that send messages to people.
 const WRITERS: u64 = 2;
+/// Listeners when nothing else is asked for: with more, the machine does little but deliver to them.
+const LISTENERS: usize = 1;
 /// How long the server lives between kills.
 const LIFE_MS: std::ops::Range<u64> = 30..700;
 /// How long the last recovery may take.
@@ -44,9 +47,11 @@ const RECOVERY_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) const CHANNELS: [&str; 2] = ["kept:crash-0", "kept:crash-1"];
 
-fn kills() -> usize {
-    let asked = std::env::var("KLOKKE_KILLS").ok();
-    asked.and_then(|count| count.parse().ok()).unwrap_or(KILLS)
+fn asked(variable: &str, otherwise: usize) -> usize {
+    let asked = std::env::var(variable).ok();
+    asked
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 /// A school in which one teacher writes to one pupil.
@@ -110,7 +115,9 @@ fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
     let mut server = with_school()?;
     let address = server.address();
     let stop = Arc::new(AtomicBool::new(false));
-    let listener = Listener::start(address)?;
+    let listeners: Vec<_> = (0..asked("KLOKKE_LISTENERS", LISTENERS).max(1))
+        .map(|_| Listener::start(address))
+        .collect::<Result<_>>()?;
     let publishers: Vec<_> = (0..PUBLISHERS)
         .map(|number| Publisher::new(address, number).start(Arc::clone(&stop)))
         .collect();
@@ -118,7 +125,7 @@ fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
         .map(|number| Writer::new(address, number).start(Arc::clone(&stop)))
         .collect();
 
-    let kills = kills();
+    let kills = asked("KLOKKE_KILLS", KILLS);
     let mut slowest = Duration::ZERO;
     for _ in 0..kills {
         // The moment of the kill is what is random here; nothing waits for this to have passed.
@@ -137,15 +144,19 @@ fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
     let kept = kept(address)?;
     check_publications(&acknowledged, &kept).with_context(|| format!("seed {seed}"))?;
     check_messages(address, &sent).with_context(|| format!("seed {seed}"))?;
-    let count = listener
-        .check(&kept, &sent, RECOVERY_MAX)
-        .with_context(|| format!("seed {seed}"))?;
+    let mut count = 0;
+    for (nth, listener) in listeners.iter().enumerate() {
+        count += listener
+            .check(&kept, &sent, RECOVERY_MAX)
+            .with_context(|| format!("listener {nth}, seed {seed}"))?;
+    }
+    let reconnects: usize = listeners.iter().map(Listener::reconnects).sum();
     let published: usize = acknowledged.iter().map(Vec::len).sum();
     let messages: usize = sent.iter().map(Vec::len).sum();
     eprintln!(
         "{kills} kills, seed {seed}: {published} publications and {messages} messages acknowledged, none lost, none doubled; \
-         {count} entries heard over {} reconnects; slowest start {} ms",
-        listener.reconnects(),
+         {count} entries heard by {} over {reconnects} reconnects; slowest start {} ms",
+        listeners.len(),
         slowest.as_millis(),
     );
     Ok(())
