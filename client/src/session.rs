@@ -639,9 +639,13 @@ impl Session {
 
     fn on_publication(&mut self, channel: String, publication: Publication, now: Duration) {
         let json = self.config.codec == Codec::Json;
+        // While it is asked for, what still comes is of the one before: the answer tells all after the position asked from.
         let Some(subscription) = self.subscriptions.get_mut(&channel) else {
             return;
         };
+        if subscription.stage != Stage::Standing {
+            return;
+        }
         match subscription.take(publication, json) {
             Taken::Fresh(publication) => {
                 self.tell(Event::Publication {

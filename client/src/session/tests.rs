@@ -313,3 +313,24 @@ fn deltas_are_applied_and_a_broken_one_begins_anew() {
         "asks again for what it could not read"
     );
 }
+
+/// A subscription that is made again asks from where it was: what still comes of the one before is in the answer too.
+#[test]
+fn what_comes_of_an_ended_subscription_is_not_told_twice() {
+    let mut pair = Pair::connected();
+    pair.session.subscribe_with("news", "", true, pair.now);
+    pair.outputs();
+    pair.answer(json!({"id": 2, "subscribe": {"delta": true, "recoverable": true, "epoch": "e", "offset": 1}}));
+    let delta = json!({"data": "no delta of anything", "offset": 2, "delta": true});
+    pair.answer(json!({"push": {"channel": "news", "pub": delta}}));
+    let sent = pair.sent();
+    assert_eq!(sent[1]["subscribe"]["offset"], 1, "begins again");
+    pair.answer(json!({"push": {"channel": "news", "pub": delta}}));
+    pair.answer(json!({"push": {"channel": "news", "pub": {"data": "3", "offset": 3}}}));
+    assert_eq!(pair.outputs(), [], "it has begun again already");
+    pair.answer(json!({"id": 3, "unsubscribe": {}}));
+    pair.answer(json!({"id": 4, "subscribe": {"delta": true, "recoverable": true, "epoch": "e", "offset": 1, "recovered": true,
+        "was_recovering": true, "publications": [{"data": "2", "offset": 2}, {"data": "3", "offset": 3}]}}));
+    pair.answer(json!({"push": {"channel": "news", "pub": {"data": "4", "offset": 4}}}));
+    assert_eq!(payloads(&pair.events()), ["2", "3", "4"]);
+}
