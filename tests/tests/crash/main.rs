@@ -13,6 +13,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -21,6 +22,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use klokke_tests::{
     client::Client,
+    raw,
     server::{Server, Settings, command},
     token,
 };
@@ -107,6 +109,40 @@ fn an_orderly_stop_says_that_nothing_is_wrong() -> Result<()> {
     Ok(())
 }
 
+/// A stream without entries has an epoch for as long as the process lives. Who listened to it and comes back after a kill gets what
+/// was said meanwhile or is told that it may have missed something; never is it told that it has everything.
+#[test]
+fn nobody_is_told_of_a_whole_stream_who_missed_its_first_entry() -> Result<()> {
+    for is_published in [false, true] {
+        let mut server = Settings::new().start()?;
+        let mut listener = Client::connect(server.address(), &token::of("anna"))?;
+        let stood = listener.must("subscribe", &json!({"channel": CHANNELS[0]}))?;
+        server.kill()?;
+        server.start_again()?;
+        if is_published {
+            let mut publisher = Client::connect(server.address(), &token::of("bo"))?;
+            publisher.must("publish", &json!({"channel": CHANNELS[0], "data": 1}))?;
+        }
+        let mut listener = Client::connect(server.address(), &token::of("anna"))?;
+        let wanted =
+            json!({"channel": CHANNELS[0], "recover": true, "epoch": stood["epoch"], "offset": 0});
+        let stands = listener.must("subscribe", &wanted)?;
+        ensure!(stands["was_recovering"] == true, "{stands}");
+        let told = stands["publications"].as_array().map_or(0, Vec::len);
+        let is_whole = told == usize::from(is_published);
+        ensure!(stands["recovered"] != true || is_whole, "{stands}");
+        // From here on it is a stream like any other.
+        let mut publisher = Client::connect(server.address(), &token::of("bo"))?;
+        publisher.must("publish", &json!({"channel": CHANNELS[0], "data": 2}))?;
+        let next = listener.push(CHANNELS[0])?;
+        ensure!(
+            next["pub"]["offset"] == u64::from(is_published) + 1,
+            "{next}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 #[allow(clippy::print_stderr)] // The figures are what this test is run for.
 fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
@@ -118,12 +154,20 @@ fn no_acknowledged_commit_is_lost_or_doubled() -> Result<()> {
     let listeners: Vec<_> = (0..asked("KLOKKE_LISTENERS", LISTENERS).max(1))
         .map(|_| Listener::start(address))
         .collect::<Result<_>>()?;
+    let (begun, begins) = mpsc::channel();
     let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|number| Publisher::new(address, number).start(Arc::clone(&stop)))
+        .map(|number| Publisher::new(address, number).start(Arc::clone(&stop), begun.clone()))
         .collect();
     let writers: Vec<_> = (0..WRITERS)
         .map(|number| Writer::new(address, number).start(Arc::clone(&stop)))
         .collect();
+
+    // Positions are good over a kill from a stream's first entry on; what is before has a test of its own.
+    for _ in 0..PUBLISHERS {
+        begins
+            .recv_timeout(raw::PATIENCE)
+            .context("a publisher did not begin")?;
+    }
 
     let kills = asked("KLOKKE_KILLS", KILLS);
     let mut slowest = Duration::ZERO;

@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -35,13 +36,19 @@ impl Publisher {
         Self { address, number }
     }
 
-    pub(crate) fn start(self, stop: Arc<AtomicBool>) -> JoinHandle<Result<Vec<u64>>> {
-        thread::spawn(move || Ok(self.run(&stop)))
+    /// Says once through `begun` that something was acknowledged.
+    pub(crate) fn start(
+        self,
+        stop: Arc<AtomicBool>,
+        begun: mpsc::Sender<()>,
+    ) -> JoinHandle<Result<Vec<u64>>> {
+        thread::spawn(move || Ok(self.run(&stop, begun)))
     }
 
-    fn run(&self, stop: &AtomicBool) -> Vec<u64> {
+    fn run(&self, stop: &AtomicBool, begun: mpsc::Sender<()>) -> Vec<u64> {
         let channel = CHANNELS[usize::try_from(self.number).unwrap_or(0) % CHANNELS.len()];
         let mut acknowledged = Vec::new();
+        let mut begun = Some(begun);
         let mut client = None;
         let mut number = 0;
         while !stop.load(Ordering::Relaxed) {
@@ -55,7 +62,13 @@ impl Publisher {
             number += 1;
             let data = json!({"publisher": self.number, "number": number});
             match open.must("publish", &json!({"channel": channel, "data": data})) {
-                Ok(_) => acknowledged.push(number),
+                Ok(_) => {
+                    acknowledged.push(number);
+                    if let Some(begun) = begun.take() {
+                        // Whoever gave up waiting says so.
+                        let _ = begun.send(());
+                    }
+                }
                 // Whether it was done is not known: it is never repeated, so it may stand there once or not at all.
                 Err(_) => client = None,
             }
