@@ -679,7 +679,10 @@ impl Session {
                 subscription.forget_position();
                 subscription.token.clear();
             }
-            self.subscribe_again(&channel, now);
+            // What is asked for already was not meant: the end was on its way, and a second asking would be refused.
+            if subscription.stage == Stage::Standing {
+                self.subscribe_again(&channel, now);
+            }
         } else {
             self.subscriptions.remove(&channel);
             self.tell(Event::Unsubscribed {

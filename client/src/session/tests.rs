@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod hearing;
+
 const CHANCE: f64 = 1.0;
 
 struct Pair {
@@ -333,4 +335,17 @@ fn what_comes_of_an_ended_subscription_is_not_told_twice() {
         "was_recovering": true, "publications": [{"data": "2", "offset": 2}, {"data": "3", "offset": 3}]}}));
     pair.answer(json!({"push": {"channel": "news", "pub": {"data": "4", "offset": 4}}}));
     assert_eq!(payloads(&pair.events()), ["2", "3", "4"]);
+}
+
+#[test]
+fn an_end_that_was_on_its_way_does_not_end_what_was_asked_for_since() {
+    let mut pair = Pair::connected();
+    pair.session.subscribe("news", pair.now);
+    pair.outputs();
+    pair.answer(json!({"id": 2, "subscribe": {}}));
+    pair.session.unsubscribe("news", pair.now);
+    pair.session.subscribe("news", pair.now);
+    assert_eq!(pair.sent().len(), 2);
+    pair.answer(json!({"push": {"channel": "news", "unsubscribe": {"code": 2500}}}));
+    assert_eq!(pair.outputs(), [], "it is asked for once");
 }
