@@ -35,6 +35,10 @@ const ORDERS_MAX: usize = 256;
 /// Events that may wait for the application. A slow application slows its own socket, and the server notices.
 const EVENTS_MAX: usize = 1024;
 
+/// Largest frame that is read. All that was missed in a channel comes in one, by the server's defaults 300 publications of 64 KiB
+/// or 19 MiB, and a connect's answer holds it for each channel the server subscribes. A client that cannot read it asks again for ever.
+const FRAME_MAX_BYTES: usize = 64 << 20;
+
 /// Close code of a connection that ended without one.
 const ABNORMAL_CLOSURE: u32 = 1006;
 
@@ -448,8 +452,62 @@ async fn dial(config: &Config) -> Result<Socket, tungstenite::Error> {
     // Small buffers: thousands of idle clients must fit into one process.
     let sizes = WebSocketConfig::default()
         .read_buffer_size(1024)
-        .write_buffer_size(0);
+        .write_buffer_size(0)
+        .max_frame_size(Some(FRAME_MAX_BYTES))
+        .max_message_size(Some(FRAME_MAX_BYTES));
     let (socket, _) =
         tokio_tungstenite::client_async_with_config(request, stream, Some(sizes)).await?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    use super::*;
+
+    /// The server says all that was missed in one frame, and a client that cannot read it would ask for it for ever.
+    #[tokio::test]
+    async fn a_recovery_as_large_as_the_server_gives_is_read() {
+        const PUBLICATIONS: usize = 300;
+        const PAYLOAD_BYTES: usize = 65_000;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a client");
+            #[allow(clippy::result_large_err)] // The library's own type.
+            let agree = |_: &Request, mut response: Response| {
+                let protocol = HeaderValue::from_static("centrifuge-json");
+                let headers = response.headers_mut();
+                headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+                Ok(response)
+            };
+            let accepted = tokio_tungstenite::accept_hdr_async(stream, agree).await;
+            let mut socket = accepted.expect("a WebSocket");
+            socket.next().await.expect("a command").expect("whole");
+            let data = "x".repeat(PAYLOAD_BYTES);
+            let missed: Vec<_> = (1..=PUBLICATIONS)
+                .map(|offset| serde_json::json!({"data": data, "offset": offset}))
+                .collect();
+            let subscription = serde_json::json!({"recoverable": true, "recovered": true, "was_recovering": true, "epoch": "e",
+                "publications": missed});
+            let reply = serde_json::json!({"id": 1, "connect": {"client": "c", "subs": {"s": subscription}}});
+            socket
+                .send(Message::text(reply.to_string()))
+                .await
+                .expect("the client reads");
+            socket
+        });
+        let (_client, mut events) = Client::start(Config::new(format!("ws://{address}")));
+        let mut heard = 0;
+        while heard < PUBLICATIONS {
+            match events.recv().await.expect("the client goes on") {
+                Event::Publication { .. } => heard += 1,
+                Event::Connecting { code, reason } => assert_eq!(code, 0, "{reason}"),
+                _ => {}
+            }
+        }
+        drop(server.await.expect("it wrote all"));
+    }
 }
