@@ -26,8 +26,9 @@ use crate::telemetry::{Count, Meters, catalogue};
 /// Shortest time between two fetches. A rotation announced the moment it is used is seen
 /// within it; providers publish new keys hours ahead.
 pub const FETCH_MIN_INTERVAL: Duration = Duration::from_secs(10);
-/// A fetch that takes longer than this has failed; somebody's connect is waiting for it.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// A fetch that takes longer than this has failed: somebody's connect is waiting for it, and SDKs
+/// give up after five seconds, without having heard that they should come again.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often the set is fetched anew without being asked for.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// Longest answer read: sets of real providers are below 20 KiB.
@@ -118,14 +119,20 @@ impl KeySet {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Whether keys were had at any time since the start.
+    pub(super) fn was_had(&self) -> bool {
+        self.generation() > 0
+    }
+
     /// What is wrong with it, if anything.
     #[must_use]
     pub fn ailing(&self) -> Option<&'static str> {
         if !self.failed.load(Ordering::Relaxed) {
             return None;
         }
-        Some(if self.generation() == 0 {
-            "the keys of the identity provider were not to be had yet: tokens that need them are refused for now"
+        Some(if !self.was_had() {
+            "the keys of the identity provider were not to be had yet: tokens that need them are refused for now, and \
+             clients come again by themselves"
         } else {
             "the keys of the identity provider cannot be renewed: tokens are judged by those of the last time"
         })

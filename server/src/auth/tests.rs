@@ -566,6 +566,46 @@ async fn reads_a_key_set_file() {
     assert!(check(&verifier, &token).await.is_ok());
 }
 
+#[tokio::test]
+async fn before_any_key_was_had_every_token_may_pass_later() {
+    let p256 = pair(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let key_set = Arc::new(KeySet::new(KeySetSource::File(path.clone())));
+    let verifier = JwtVerifier::new(
+        KeyRing::default(),
+        Some(Arc::clone(&key_set)),
+        ClaimRules::default(),
+        Arc::default(),
+    );
+    let signer = SigningKey::pem(Algorithm::ES256, &p256.private_pem).unwrap();
+    let ours = signer.mint(&claims()).unwrap();
+    let secret = minted(&claims());
+    for token in [&ours, &secret] {
+        let verdict = check(&verifier, token).await;
+        assert_eq!(verdict, Err(TokenError::Unavailable));
+    }
+    let broken = check(&verifier, "no token").await;
+    assert_eq!(broken, Err(Flaw::Malformed.into()), "whatever keys come");
+
+    std::fs::write(&path, public_set(&p256, "k1")).unwrap();
+    key_set.fetch().await.unwrap();
+    assert!(check(&verifier, &ours).await.is_ok());
+    let verdict = check(&verifier, &secret).await;
+    assert!(
+        matches!(verdict, Err(TokenError::Invalid(_))),
+        "{verdict:?}"
+    );
+
+    std::fs::remove_file(&path).unwrap();
+    assert!(key_set.fetch().await.is_err());
+    let verdict = check(&verifier, &secret).await;
+    assert!(
+        matches!(verdict, Err(TokenError::Invalid(_))),
+        "by the keys in hand"
+    );
+}
+
 proptest! {
     #[test]
     fn hostile_bytes_never_pass(token in "\\PC{0,200}") {
