@@ -1,6 +1,7 @@
 //! The composition root: takes the command line apart and puts the server together. The only file (with its folder) that
 //! names concrete stores, verifiers and transports; nothing else may.
 
+mod check;
 pub mod cli;
 mod dev;
 mod edge;
@@ -18,7 +19,6 @@ use anyhow::{Context as _, Result};
 
 use crate::config;
 use crate::store::fjall::OpenError;
-use crate::telemetry::Meters;
 use cli::{Cli, ConfigVerb, Verb};
 
 /// Does what the command line asks.
@@ -58,10 +58,7 @@ fn configuration(verb: &ConfigVerb) -> Result<ExitCode> {
         }
         ConfigVerb::Check(given) => {
             let config = settings::read(given.config.as_deref(), &given.set)?;
-            // What only shows when it is used: patterns, keys, namespaces.
-            settings::session(&config, "")?;
-            settings::sockets(&config)?;
-            settings::verification(&config, &Meters::default())?;
+            check::configuration(&config)?;
             writeln!(out, "the configuration is right")?;
         }
     }

@@ -13,7 +13,7 @@ use klokke_protocol::DisconnectCode;
 use tokio::task::JoinHandle;
 
 use super::edge::{NodeVitals, RunningNode};
-use super::{cli, offline, settings};
+use super::{check, cli, offline, settings};
 use crate::admission::Load;
 use crate::auth::Revocations;
 use crate::config::{self, Config};
@@ -25,7 +25,7 @@ use crate::session::{Identity, Login};
 use crate::store::Store;
 use crate::telemetry::{self, Meters, Telemetry, catalogue, logs};
 use crate::transport::listener::Listener;
-use crate::transport::tls::{Certificate, CertificateFiles};
+use crate::transport::tls::Certificate;
 
 /// How often what is no longer kept is removed: often enough that a history's time to live is kept to the half minute.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     let telemetry = Telemetry::new();
     set_up_logs(&config, &telemetry)?;
     tell_memory_limit(&config, &telemetry);
+    check::configuration(&config)?;
     let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
     let server = start(&config, store, telemetry, None).await?;
     say_ready(&server.addresses)?;
@@ -273,13 +274,7 @@ fn listen(config: &Config, node: &mut Node) -> Result<Vec<SocketAddr>> {
         open(address, None)?;
     }
     if let Some(address) = config.listen.tls_address {
-        let chain = config.listen.tls_certificate.clone();
-        let key = config.listen.tls_key.clone();
-        let files = CertificateFiles {
-            chain: chain.context("listen.tls_certificate is not set")?,
-            key: key.context("listen.tls_key is not set")?,
-        };
-        open(address, Some(Arc::new(Certificate::load(files)?)))?;
+        open(address, check::certificate(config)?.map(Arc::new))?;
     }
     Ok(addresses)
 }

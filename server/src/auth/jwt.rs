@@ -159,6 +159,12 @@ impl JwtVerifier {
         self
     }
 
+    /// Whether there is anything to verify a token with, now or once it was fetched.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty() || self.key_set.is_some()
+    }
+
     fn generation(&self) -> u64 {
         self.key_set.as_ref().map_or(0, |set| set.generation())
     }

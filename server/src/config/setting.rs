@@ -336,7 +336,7 @@ pub(super) const REDACTED: &str = "redacted";
 
 impl Setting for Secret {
     fn expects() -> String {
-        "a text, or \"file:PATH\" of a readable file that holds it".to_owned()
+        "a text, or \"file:PATH\" of a readable file that holds it and is not empty".to_owned()
     }
     fn from_value(value: &Value) -> Option<Self> {
         let text = value.as_str()?;
@@ -344,7 +344,9 @@ impl Setting for Secret {
             return Some(Self(text.to_owned()));
         };
         let secret = std::fs::read_to_string(path).ok()?;
-        Some(Self(secret.trim_end_matches(['\r', '\n']).to_owned()))
+        let secret = secret.trim_end_matches(['\r', '\n']);
+        // Whoever names a file means a secret; an empty one would silently stand for none.
+        (!secret.is_empty()).then(|| Self(secret.to_owned()))
     }
     fn to_toml(&self) -> String {
         quoted(if self.0.is_empty() { "" } else { REDACTED })

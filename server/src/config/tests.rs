@@ -235,6 +235,12 @@ fn a_secret_may_stand_in_a_file() {
         "file:/nowhere/at/all",
     );
     assert!(missing.is_err());
+    for nothing in ["", "\n"] {
+        std::fs::write(&path, nothing).expect("written");
+        let empty = with_environment("KLOKKE_CLIENT_TOKEN_HMAC_SECRET_KEY", &value);
+        let said = empty.expect_err("no secret").to_string();
+        assert!(said.contains("is not empty"), "{said}");
+    }
 }
 
 #[test]
