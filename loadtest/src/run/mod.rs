@@ -107,11 +107,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     let tls_ca = tls_ca.transpose()?;
     let today = jiff::Zoned::now().date();
-    progress::note(&format!(
-        "reading the people of {} file(s)",
-        arguments.people.len()
-    ));
-    let town = town::read(&arguments.people, today)?;
+    let files = town::files(&arguments.people)?;
+    progress::note(&format!("reading the people of {} file(s)", files.len()));
+    let town = town::read(&files, today)?;
     let play = play::Play {
         name,
         text,

@@ -8,7 +8,7 @@ mod rights;
 
 use std::collections::{HashMap, HashSet};
 
-pub use read::{ReadError, read};
+pub use read::{ReadError, files, read};
 
 /// Place of a login in [`Town::logins`].
 pub type LoginIx = u32;

@@ -146,7 +146,11 @@ pub fn read(paths: &[PathBuf], today: Date) -> Result<Town, ReadError> {
     Ok(town)
 }
 
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ReadError> {
+/// The files that [`read`] reads: those named, and the `.jsonl` files of folders in order of name.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ReadError> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -176,3 +180,24 @@ fn is_import_file(path: &Path) -> bool {
 
 /// Ids to places.
 pub(super) type Index = HashMap<Box<str>, u32>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_in_folders_are_counted_one_by_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["b.jsonl", "a.jsonl", "notes.txt"] {
+            std::fs::write(path(name), "").expect("written");
+        }
+        let alone = path("notes.txt");
+        let found = files(&[alone.clone(), folder.path().to_owned()]).expect("listed");
+        assert_eq!(found, [alone, path("a.jsonl"), path("b.jsonl")]);
+        assert!(
+            files(&[path("none")]).is_ok(),
+            "reading it says what is wrong"
+        );
+    }
+}
