@@ -70,5 +70,9 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime.context("cannot start")?.block_on(work)
+    let runtime = runtime.context("cannot start")?;
+    let done = runtime.block_on(work);
+    // What is still under way was not waited for on purpose: a server told to end at once.
+    runtime.shutdown_background();
+    done
 }

@@ -128,6 +128,12 @@ impl Client {
         self.closed.context("the server did not close")
     }
 
+    /// The code it was closed with, as far as was read.
+    #[must_use]
+    pub const fn closed(&self) -> Option<u16> {
+        self.closed
+    }
+
     /// Whether nothing (but pings) comes within a time; the round trip of a call is the proof, not the time.
     ///
     /// # Errors

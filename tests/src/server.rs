@@ -141,14 +141,24 @@ impl Server {
         self.last_words().map(|(status, _)| status)
     }
 
+    /// SIGTERM, without waiting for anything.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn tell_to_stop(&self) -> Result<()> {
+        let running = self.running.as_ref().context("the server is not running")?;
+        let pid = running.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status()?;
+        Ok(())
+    }
+
     /// As [`Server::terminate`], with everything it said on standard error.
     ///
     /// # Errors
     /// When it was not running or does not end in time.
     pub fn last_words(&mut self) -> Result<(ExitStatus, String)> {
+        self.tell_to_stop()?;
         let mut running = self.running.take().context("the server is not running")?;
-        let pid = running.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status()?;
         let begun = Instant::now();
         loop {
             if let Some(status) = running.child.try_wait()? {

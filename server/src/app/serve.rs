@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use klokke_protocol::DisconnectCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::edge::{NodeVitals, RunningNode};
@@ -51,9 +52,7 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
     let server = start(&config, store, telemetry, None).await?;
     say_ready(&server.addresses)?;
-    until_told_to_stop().await?;
-    server.stop(&config).await?;
-    Ok(ExitCode::SUCCESS)
+    until_told_to_stop(server, &config).await
 }
 
 fn say_ready(addresses: &[SocketAddr]) -> Result<()> {
@@ -95,15 +94,42 @@ fn say_what_runs(meters: &Meters) {
     meters.gauge(catalogue::NODE_NUM_NODES, &[]).set(1);
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn until_told_to_stop() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+/// Serves until SIGTERM or SIGINT, then stops in order; told so once more, it ends at once.
+pub(super) async fn until_told_to_stop(server: Server, config: &Config) -> Result<ExitCode> {
+    let mut told = ToldToStop::listen()?;
+    told.next().await;
     tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for SIGINT")?,
+        stopped = server.stop(config) => stopped.map(|()| ExitCode::SUCCESS),
+        () = told.next() => {
+            tracing::warn!("told to stop once more: ends at once, without waiting for connections");
+            Ok(ExitCode::FAILURE)
+        }
     }
-    Ok(())
+}
+
+/// What tells a server to stop.
+struct ToldToStop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl ToldToStop {
+    fn listen() -> Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A server that runs.
@@ -218,15 +244,28 @@ impl Server {
     /// Sends connections away, lets ledgers finish, and closes the store.
     pub(super) async fn stop(self, config: &Config) -> Result<()> {
         self.stopping.store(true, Ordering::Relaxed);
-        tokio::time::sleep(config.drain.notice.get()).await;
+        let (times, begun) = (&config.drain, Instant::now());
+        tracing::info!(
+            connections = self.node.open(),
+            notice_ms = times.notice.as_ms(),
+            spread_ms = times.spread.as_ms(),
+            timeout_ms = times.timeout.as_ms(),
+            "the drain begins"
+        );
+        tokio::time::sleep(times.notice.get()).await;
         self.tasks.iter().for_each(JoinHandle::abort);
-        let drain = self.node.drain(config.drain.spread.get());
-        if tokio::time::timeout(config.drain.timeout.get(), drain)
+        let drain = self.node.drain(times.spread.get());
+        if tokio::time::timeout(times.timeout.get(), drain)
             .await
             .is_err()
         {
             tracing::warn!("connections were still open when the time to drain was over");
         }
+        tracing::info!(
+            left = self.node.open(),
+            seconds = begun.elapsed().as_secs(),
+            "the drain ends"
+        );
         self.node.stop().await;
         self.store.close().await.context("cannot close the store")
     }

@@ -15,7 +15,7 @@ use crate::ledger::{Outlet, Spawner};
 use crate::people::Roster;
 use crate::telemetry::Telemetry;
 use crate::transport::admission::Admission;
-use crate::transport::listener::Listener;
+use crate::transport::listener::{Listener, Ports};
 
 /// After the last connection was told to close, this long for the closes to arrive.
 const CLOSE_GRACE: Duration = Duration::from_secs(6);
@@ -82,7 +82,7 @@ impl Prepared {
             shards: self.shards,
             services: services.clone(),
             admission,
-            listening: watch::channel(false).0,
+            ports: watch::channel(Ports::Open).0,
             threads,
         })
     }
@@ -93,7 +93,7 @@ pub struct Node {
     shards: Arc<Shards>,
     services: Services,
     admission: Arc<Admission>,
-    listening: watch::Sender<bool>,
+    ports: watch::Sender<Ports>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -107,11 +107,11 @@ impl Node {
             .enable_all()
             .build()?;
         let (admission, shards) = (Arc::clone(&self.admission), Arc::clone(&self.shards));
-        let stop = self.listening.subscribe();
+        let ports = self.ports.subscribe();
         let thread = std::thread::Builder::new()
             .name("accept".to_owned())
             .spawn(move || {
-                if let Err(error) = runtime.block_on(listener.run(admission, shards, stop)) {
+                if let Err(error) = runtime.block_on(listener.run(admission, shards, ports)) {
                     tracing::error!(%error, "a port is no longer served");
                 }
             })?;
@@ -119,24 +119,30 @@ impl Node {
         Ok(())
     }
 
-    /// Closes the ports, then all connections spread over `over`, and waits until they are gone (or
-    /// the grace time is over).
+    /// Open connections.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.admission.open()
+    }
+
+    /// Lets in nobody but who looks at health and metrics, closes all connections spread over `over`, and waits until
+    /// they are gone (or the grace time is over).
     pub async fn drain(&self, over: Duration) {
-        self.listening.send_replace(true);
+        self.ports.send_replace(Ports::LooksOnly);
         let control = Control {
             shards: Arc::clone(&self.shards),
             services: self.services.clone(),
         };
         control.drain(over).await;
         let end = tokio::time::Instant::now() + over + CLOSE_GRACE;
-        while self.admission.open() > 0 && tokio::time::Instant::now() < end {
+        while self.open() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     }
 
     /// Ends ledgers and threads. Whoever wants connections closed politely drains first.
     pub async fn stop(self) {
-        self.listening.send_replace(true);
+        self.ports.send_replace(Ports::Closed);
         self.services.domain.ledgers().close();
         self.shards.send_all(|| ShardInput::Stop).await;
         let threads = self.threads;

@@ -851,11 +851,18 @@ async fn draining_closes_everybody_politely() {
     for code in closing {
         assert_eq!(code.await.unwrap(), 3001);
     }
+    let mut look = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+    look.write_all(request).await.unwrap();
+    read_until(&mut look, "well").await;
+    let url = format!("ws://{}/connection/websocket", server.address);
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    assert!(client_async(url, socket).await.is_err(), "nobody else");
+    server.node.stop().await;
     assert!(
         TcpStream::connect(server.address).await.is_err(),
         "the port is closed"
     );
-    server.node.stop().await;
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@
 //! itself are a proxy's or a test's and count only towards the total. IPv6 addresses count by /64,
 //! which is what one customer has.
 //!
+//! Beyond the total a small reserve lets in who only looks (`GET /health`, `GET /metrics`): a full node
+//! must not be taken for a dead one.
+//!
 //! A proxy in front that is known as such counts towards the total too; who comes through it is
 //! counted when the request says who that is.
 
@@ -15,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Network;
 
@@ -23,6 +27,23 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Addresses remembered at once. At some 64 bytes each the table stays below 8 MiB.
 const ADDRESSES_MAX: usize = 100_000;
+
+/// Connections beyond the limit that may only look. Whoever comes to a full node holds one until it is told so, a
+/// round trip; at 50 ms, 256 are enough for five thousand comers a second and a balancer among them.
+pub const LOOKS_MAX: usize = 256;
+
+/// The same on ports with TLS. Each costs a handshake, which a full node can ill afford: 32 at 100 ms are three
+/// hundred a second, a ninth of a core.
+pub const LOOKS_TLS_MAX: usize = 32;
+
+/// The reserve that a look is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserve {
+    /// For ports without TLS.
+    Plain,
+    /// For ports with TLS.
+    Tls,
+}
 
 /// The limits. Zero means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +120,8 @@ pub struct Admission {
     limits: Limits,
     proxies: Box<[Network]>,
     open: AtomicUsize,
+    looks: Arc<Semaphore>,
+    looks_tls: Arc<Semaphore>,
     accounts: Mutex<HashMap<IpAddr, Account>>,
 }
 
@@ -106,6 +129,22 @@ pub struct Admission {
 pub struct Permit {
     admission: Arc<Admission>,
     charge: Option<Charge>,
+}
+
+/// The right to look once. Dropping it gives it back.
+pub struct Look {
+    admission: Arc<Admission>,
+    /// Held for as long as it lasts.
+    _charge: Option<Charge>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a socket was let in for.
+pub enum Place {
+    /// For whatever it asks.
+    Connection(Permit),
+    /// To look, where there was no room for more.
+    Look(Look),
 }
 
 /// One open connection on the account of an address. Dropping it gives it back.
@@ -131,11 +170,13 @@ impl Admission {
             limits,
             proxies: proxies.into(),
             open: AtomicUsize::new(0),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+            looks_tls: Arc::new(Semaphore::new(LOOKS_TLS_MAX)),
             accounts: Mutex::default(),
         })
     }
 
-    /// Open connections.
+    /// Open connections; who only looks is none.
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -150,16 +191,48 @@ impl Admission {
         if total > 0 && self.open() >= total {
             return Err(Refused::Full);
         }
-        let charge = if self.is_proxy(peer) {
-            None
-        } else {
-            self.charge(peer, now)?
-        };
+        let charge = self.charge_socket(peer, now)?;
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Permit {
             admission: Arc::clone(self),
             charge,
         })
+    }
+
+    /// Lets in a connection that may only look, whatever the total, or says why not. The limits of its address hold.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn admit_look(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        reserve: Reserve,
+        now: Instant,
+    ) -> Result<Look, Refused> {
+        let places = match reserve {
+            Reserve::Plain => &self.looks,
+            Reserve::Tls => &self.looks_tls,
+        };
+        let place = Arc::clone(places).try_acquire_owned();
+        let place = place.map_err(|_| Refused::Full)?;
+        let charge = self.charge_socket(peer, now)?;
+        Ok(Look {
+            admission: Arc::clone(self),
+            _charge: charge,
+            _place: place,
+        })
+    }
+
+    /// Puts a socket on the account of its other end, unless that is a proxy.
+    fn charge_socket(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        now: Instant,
+    ) -> Result<Option<Charge>, Refused> {
+        if self.is_proxy(peer) {
+            return Ok(None);
+        }
+        self.charge(peer, now)
     }
 
     /// Puts a connection on the account of an address; `None` when none is kept for it.
@@ -265,13 +338,18 @@ impl Account {
     }
 }
 
-impl Permit {
+impl Place {
     /// The door that let it in.
     #[must_use]
-    pub fn admission(&self) -> &Arc<Admission> {
-        &self.admission
+    pub const fn admission(&self) -> &Arc<Admission> {
+        match self {
+            Self::Connection(permit) => &permit.admission,
+            Self::Look(look) => &look.admission,
+        }
     }
+}
 
+impl Permit {
     /// From now on it is on this account.
     pub fn put_on(&mut self, charge: Charge) {
         self.charge = Some(charge);
@@ -361,6 +439,38 @@ mod tests {
         assert_eq!(neighbour.err(), Some(Refused::Address), "one /64");
         for _ in 0..5 {
             std::mem::forget(admit(&admission, "127.0.0.1", now).expect("the machine itself"));
+        }
+    }
+
+    #[test]
+    fn who_only_looks_takes_nobodys_place_and_keeps_to_the_rules_of_its_address() {
+        let admission = Admission::new(Limits {
+            connections: 1,
+            connections_per_address: 2,
+            rate_per_address: 0,
+        });
+        let now = Instant::now();
+        let look = |peer: &str, reserve| {
+            admission.admit_look(peer.parse().expect("an address"), reserve, now)
+        };
+        let held = admit(&admission, "192.0.2.1", now).expect("room");
+        let first = look(SCHOOL, Reserve::Plain).expect("a look");
+        let _second = look(SCHOOL, Reserve::Plain).expect("a look");
+        let third = look(SCHOOL, Reserve::Plain);
+        assert_eq!(third.err(), Some(Refused::Address));
+        drop(held);
+        assert_eq!(admission.open(), 0);
+        drop(first);
+        assert!(look(SCHOOL, Reserve::Plain).is_ok());
+
+        for (reserve, most) in [
+            (Reserve::Plain, LOOKS_MAX - 1),
+            (Reserve::Tls, LOOKS_TLS_MAX),
+        ] {
+            let held: Vec<_> = (0..most).map(|_| look("127.0.0.1", reserve)).collect();
+            assert!(held.iter().all(Result::is_ok), "{reserve:?}");
+            let beyond = look("127.0.0.1", reserve);
+            assert_eq!(beyond.err(), Some(Refused::Full), "{reserve:?}");
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::admission::{Admission, Refused};
+use super::admission::{Admission, Place, Refused, Reserve};
 use super::serve::Incoming;
 use super::tls::Certificate;
 use crate::telemetry::now_us;
@@ -29,6 +29,17 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 const REFUSALS_MAX: usize = 256;
 /// Time a refused connection has to send its request and read our answer.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
+
+/// Whom a node's ports let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// Everybody there is room for.
+    Open,
+    /// Who only looks, as a node that is being drained does.
+    LooksOnly,
+    /// Nobody: the port is closed.
+    Closed,
+}
 
 /// Where accepted sockets go: the shards.
 pub trait Intake: Send + Sync + 'static {
@@ -83,7 +94,7 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts until `stop` becomes true, then closes the port.
+    /// Accepts whom `ports` lets in until they are closed, then closes the port.
     ///
     /// # Errors
     /// When the port cannot be waited on.
@@ -91,7 +102,7 @@ impl Listener {
         self,
         admission: Arc<Admission>,
         intake: Arc<dyn Intake>,
-        mut stop: watch::Receiver<bool>,
+        mut ports: watch::Receiver<Ports>,
     ) -> io::Result<()> {
         let socket = TcpListener::from_std(self.socket)?;
         let door = Door {
@@ -100,12 +111,16 @@ impl Listener {
             certificate: self.certificate,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         };
+        let letting_in = ports.clone();
         let mut look = tokio::time::interval(CERTIFICATE_INTERVAL);
         loop {
             tokio::select! {
-                accepted = socket.accept() => door.receive(accepted).await,
+                accepted = socket.accept() => {
+                    let now = *letting_in.borrow();
+                    door.receive(accepted, now).await;
+                }
                 _ = look.tick() => door.look_at_certificate(),
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = ports.wait_for(|ports| *ports == Ports::Closed) => return Ok(()),
             }
         }
     }
@@ -120,9 +135,9 @@ struct Door {
 }
 
 impl Door {
-    async fn receive(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+    async fn receive(&self, accepted: io::Result<(TcpStream, SocketAddr)>, ports: Ports) {
         match accepted {
-            Ok((stream, peer)) => self.admit(stream, peer),
+            Ok((stream, peer)) => self.admit(stream, peer, ports),
             // The client gave up before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -133,10 +148,28 @@ impl Door {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Room for a connection, or to look where there is none.
+    fn place(&self, peer: SocketAddr, ports: Ports) -> Result<Place, Refused> {
+        let (peer, now) = (peer.ip(), Instant::now());
+        if ports == Ports::Open {
+            match self.admission.admit(peer, now) {
+                Err(Refused::Full) => {}
+                decided => return decided.map(Place::Connection),
+            }
+        }
+        let reserve = match self.certificate {
+            Some(_) => Reserve::Tls,
+            None => Reserve::Plain,
+        };
+        self.admission
+            .admit_look(peer, reserve, now)
+            .map(Place::Look)
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, ports: Ports) {
         self.intake.accepted(self.certificate.is_some());
-        let permit = match self.admission.admit(peer.ip(), Instant::now()) {
-            Ok(permit) => permit,
+        let place = match self.place(peer, ports) {
+            Ok(place) => place,
             Err(why) => return self.refuse(stream, why),
         };
         // Fails only on a socket that is gone already, as its shard will find out.
@@ -147,7 +180,7 @@ impl Door {
         let incoming = Incoming {
             stream,
             peer,
-            permit,
+            place,
             tls: self.certificate.as_ref().map(|it| it.config()),
             since_us: now_us(),
         };

@@ -22,12 +22,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::admission::{Admission, Charge, Permit, Refused};
+use super::admission::{Admission, Charge, Place, Refused};
 use super::body::{ReplyBody, RequestBody};
 use super::emulation;
 use super::handshake::{Refusal, negotiate};
@@ -45,6 +45,16 @@ const HEAD_MAX_BYTES: usize = 16 * 1024;
 /// How long a kept-alive HTTP connection may rest between requests: longer than the minute after
 /// which proxies let go of theirs.
 const IDLE_MAX: Duration = Duration::from_secs(75);
+
+/// How long who may only look has for its request, a TLS handshake included: a place in the reserve is for those who
+/// mean to.
+const LOOK_GRACE: Duration = Duration::from_secs(1);
+/// How long such a connection may last in all: as long as Prometheus waits for a scrape.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+/// What may be looked at.
+const LOOKS: [&str; 2] = ["/health", "/metrics"];
+/// What is said on a node that is being drained.
+const NO_MORE: &str = "no more connections are taken";
 
 /// What the sockets of a node are served with.
 #[derive(Debug, Clone)]
@@ -86,8 +96,8 @@ pub struct Incoming {
     pub stream: std::net::TcpStream,
     /// The other end.
     pub peer: SocketAddr,
-    /// Its place; given back when the connection is over.
-    pub permit: Permit,
+    /// What it was let in for; given back when the connection is over.
+    pub place: Place,
     /// Its certificate, when its port speaks TLS.
     pub tls: Option<Arc<ServerConfig>>,
     /// When it was accepted, by [`now_us`].
@@ -100,6 +110,8 @@ pub(super) struct Connection<H: Host> {
     pub(super) settings: Arc<Settings>,
     pub(super) peer: SocketAddr,
     admission: Arc<Admission>,
+    /// There was no room for more than a look.
+    only_looks: bool,
     /// The account of who became a WebSocket through a proxy.
     charge: RefCell<Option<Charge>>,
     /// Set when an answer was "switching protocols".
@@ -120,6 +132,15 @@ impl<H: Host> Connection<H> {
     /// When the request being answered began.
     pub(super) fn since_us(&self) -> u64 {
         self.since_us.get()
+    }
+
+    /// How long the first whole request may take.
+    fn patience(&self) -> Duration {
+        if self.only_looks {
+            LOOK_GRACE
+        } else {
+            self.settings.handshake_timeout
+        }
     }
 
     fn turn_away(&self, why: Reason) {
@@ -165,7 +186,7 @@ pub async fn serve<H: Host>(
     let Incoming {
         stream,
         peer,
-        permit,
+        place,
         tls,
         since_us,
     } = incoming;
@@ -176,22 +197,38 @@ pub async fn serve<H: Host>(
         host,
         settings,
         peer,
-        admission: Arc::clone(permit.admission()),
+        admission: Arc::clone(place.admission()),
+        only_looks: matches!(place, Place::Look(_)),
         charge: RefCell::new(None),
         upgrade: RefCell::new(None),
         spoken: Cell::new(false),
         since_us: Cell::new(since_us),
     });
+    let served = serve_stream(stream, tls, &connection, place, drain);
+    if connection.only_looks {
+        // Who reads its answer too slowly holds a place that others wait for.
+        let _ = tokio::time::timeout(LOOK_MAX, served).await;
+    } else {
+        served.await;
+    }
+}
+
+async fn serve_stream<H: Host>(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    connection: &Rc<Connection<H>>,
+    place: Place,
+    drain: watch::Receiver<bool>,
+) {
     match tls {
         None => {
-            if let Some((stream, early)) = speak_http(stream, &connection, drain).await {
-                become_websocket(Socket::Plain(stream), &early, &connection, permit);
+            if let Some((stream, early)) = speak_http(stream, connection, drain).await {
+                become_websocket(Socket::Plain(stream), &early, connection, place);
             }
         }
         Some(config) => {
             let accept = TlsAcceptor::from(config).accept(stream);
-            let timeout = connection.settings.handshake_timeout;
-            let stream = match tokio::time::timeout(timeout, accept).await {
+            let stream = match tokio::time::timeout(connection.patience(), accept).await {
                 Ok(Ok(stream)) => stream,
                 // Whoever just leaves was not refused.
                 Ok(Err(error)) if error.kind() != ErrorKind::InvalidData => return,
@@ -199,11 +236,11 @@ pub async fn serve<H: Host>(
                 Err(_) => return connection.turn_away(Reason::Timeout),
             };
             connection.host.shook_hands(resumed(stream.get_ref().1));
-            let stream = Box::pin(speak_http(stream, &connection, drain)).await;
+            let stream = Box::pin(speak_http(stream, connection, drain)).await;
             if let Some((stream, early)) = stream {
                 let (stream, session) = stream.into_inner();
                 let socket = Socket::Tls(Box::new(TlsSocket::new(stream, session)));
-                become_websocket(socket, &early, &connection, permit);
+                become_websocket(socket, &early, connection, place);
             }
         }
     }
@@ -233,11 +270,13 @@ where
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_MAX)
+        .keep_alive(!connection.only_looks)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    let mut patience = pin!(tokio::time::sleep(connection.settings.handshake_timeout));
-    let (mut draining, mut impatient) = (false, true);
+    let mut patience = pin!(tokio::time::sleep(connection.patience()));
+    // Who only looks is answered while the node drains too, and has one request anyway.
+    let (mut draining, mut impatient) = (connection.only_looks, true);
     loop {
         tokio::select! {
             biased;
@@ -274,16 +313,43 @@ where
     }
     // Best effort: the answer is sent, the rest is courtesy.
     let _ = stream.shutdown().await;
+    if connection.only_looks {
+        // A body nobody read would make the kernel reset the connection before the refusal is seen.
+        let _ = tokio::time::timeout(LOOK_GRACE, read_off(&mut stream)).await;
+    }
     None
+}
+
+async fn read_off(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+/// Answers who may only look and asked for something else.
+fn no_room<H: Host>(connection: &Connection<H>) -> Response<ReplyBody<H>> {
+    let later = Some((RETRY_AFTER, HeaderValue::from_static("5")));
+    let refusal = |text| Refusal {
+        header: later.clone(),
+        ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    };
+    if connection.host.has_room() {
+        connection.host.refused(Refused::Full);
+        return refuse(refusal("connection limit reached"));
+    }
+    connection.refuse(Asked::Connection, refusal(NO_MORE))
 }
 
 fn become_websocket<H: Host>(
     socket: Socket,
     early: &[u8],
     connection: &Connection<H>,
-    mut permit: Permit,
+    place: Place,
 ) {
     let Some(opening) = connection.upgrade.take() else {
+        return;
+    };
+    let Place::Connection(mut permit) = place else {
         return;
     };
     if let Some(charge) = connection.charge.take() {
@@ -307,6 +373,10 @@ async fn answer<H: Host>(
 ) -> Response<ReplyBody<H>> {
     if connection.spoken.replace(true) {
         connection.since_us.set(now_us());
+    }
+    let is_look = request.method() == Method::GET && LOOKS.contains(&request.uri().path());
+    if connection.only_looks && !is_look {
+        return no_room(connection);
     }
     if request.uri().path() == "/connection/websocket" {
         return upgrade(request, connection);
@@ -344,8 +414,7 @@ fn upgrade<H: Host>(
     let (parts, _) = request.into_parts();
     let agreement = match negotiate(&parts, &connection.settings.origins) {
         Ok(_) if !connection.host.has_room() => {
-            let text = "no more connections are taken";
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text);
+            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, NO_MORE);
             return connection.refuse(Asked::Connection, refusal);
         }
         Ok(agreement) => agreement,

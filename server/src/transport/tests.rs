@@ -1,6 +1,8 @@
 //! Real sockets against a host that answers what the test wants.
 #![allow(clippy::unwrap_used)]
 
+mod looks;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -20,7 +22,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::admission::{Admission, Limits, Refused};
-use super::listener::{Intake, Listener};
+use super::listener::{Intake, Listener, Ports};
 use super::tls::{Certificate, CertificateFiles};
 use super::*;
 use crate::hub::ConnKey;
@@ -189,6 +191,7 @@ struct Server {
     echo: Rc<Echo>,
     refusals: mpsc::UnboundedReceiver<Refused>,
     drain: watch::Sender<bool>,
+    ports: watch::Sender<Ports>,
     admission: Arc<Admission>,
 }
 
@@ -215,7 +218,8 @@ impl Server {
             sockets,
             refusals: refused,
         });
-        let run = listener.run(Arc::clone(&admission), intake, draining.clone());
+        let (ports, letting_in) = watch::channel(Ports::Open);
+        let run = listener.run(Arc::clone(&admission), intake, letting_in);
         tokio::task::spawn_local(run);
         let echo = Rc::new(Echo::default());
         let host = Rc::clone(&echo);
@@ -231,6 +235,7 @@ impl Server {
             echo,
             refusals,
             drain,
+            ports,
             admission,
         }
     }
@@ -658,11 +663,11 @@ fn a_full_server_says_so() {
             connections: 1,
             ..Limits::default()
         };
-        let mut server = Server::start_with(small(), limits, None);
+        let server = Server::start_with(small(), limits, None);
         let socket = server.websocket().await;
         let answer = server.http("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        assert_eq!(server.refusals.recv().await, Some(Refused::Full));
+        assert_eq!(*server.echo.refused.borrow(), [Refused::Full]);
         drop(socket);
         server.echo.cause_of(0).await;
         while server.admission.open() > 0 {
