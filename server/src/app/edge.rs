@@ -18,6 +18,7 @@ use crate::runtime::{Control, Listing, Publishing, Target};
 use crate::session::{HistoryPage, PresenceCount, RESERVED, ServerSubscription};
 use crate::store::Store;
 use crate::telemetry::{ProcessFigures, Telemetry};
+use crate::transport::admission::Admission;
 
 /// The node behind the server API.
 pub(super) struct RunningNode {
@@ -217,6 +218,8 @@ pub(super) struct NodeVitals {
     pub(super) key_sets: Vec<Arc<KeySet>>,
     /// How busy the node is.
     pub(super) load: Arc<Load>,
+    /// Who gets in.
+    pub(super) admission: Arc<Admission>,
 }
 
 impl Vitals for NodeVitals {
@@ -252,6 +255,14 @@ impl Vitals for NodeVitals {
                 serving: false,
             });
         }
+        if self.admission.failing().lasts(Instant::now()) {
+            ailments.push(Ailment {
+                part: "accept",
+                reason: "connections cannot be accepted, for file handles or memory are short: who is connected is served"
+                    .to_owned(),
+                serving: true,
+            });
+        }
         let level = self.load.level();
         if level > Level::NORMAL {
             let put_off: Vec<_> = level.put_off().map(Work::name).collect();
@@ -283,6 +294,7 @@ mod tests {
     use super::*;
     use crate::auth::jwks::KeySetSource;
     use crate::store::memory::MemoryStore;
+    use crate::transport::admission::Limits;
 
     #[tokio::test]
     async fn what_ails_a_node_is_told() {
@@ -292,6 +304,7 @@ mod tests {
             stopping: Arc::default(),
             key_sets: vec![Arc::new(KeySet::new(missing))],
             load: Arc::new(Load::new(1)),
+            admission: Admission::new(Limits::default()),
         };
         let parts = || {
             let found = vitals.ailments().into_iter();
@@ -306,6 +319,8 @@ mod tests {
         let expected = [("drain", false), ("admission", true), ("keys", true)];
         assert_eq!(parts(), expected);
         let told = vitals.ailments().remove(1).reason;
+        assert!(vitals.admission.failing().note(Instant::now()).is_some());
+        assert_eq!(parts()[1], ("accept", true));
         assert!(
             told.ends_with("level 2, put off are posts, lists"),
             "{told}"

@@ -191,6 +191,7 @@ pub(super) async fn start(
     );
     say_what_runs(&telemetry.meters());
     let stopping = Arc::new(AtomicBool::new(false));
+    let admission = settings::admission(config);
     let origins = settings::origins(config)?;
     let edge = crate::http::router(crate::http::Parts {
         domain: domain.clone(),
@@ -201,6 +202,7 @@ pub(super) async fn start(
             stopping: Arc::clone(&stopping),
             key_sets: verification.key_sets.clone(),
             load,
+            admission: Arc::clone(&admission),
         }),
         clock: Arc::clone(&clock),
         telemetry,
@@ -219,7 +221,6 @@ pub(super) async fn start(
         Some(more) => more.fallback_service(edge),
         None => edge,
     };
-    let admission = settings::admission(config);
     let mut node = prepared
         .start(&services, admission)
         .context("cannot start the shards")?;

@@ -21,7 +21,7 @@ pub trait Vitals: Send + Sync + 'static {
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Ailment {
-    /// What it concerns: `store`, `drain`, `admission`, `keys`.
+    /// What it concerns: `store`, `drain`, `accept`, `admission`, `keys`.
     pub part: &'static str,
     /// What is wrong and what follows from it, in English. No content.
     pub reason: String,

@@ -20,6 +20,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::failing::Failing;
 use crate::config::Network;
 
 /// Where proxies write for whom they ask, each at the end of what it was told.
@@ -122,6 +123,7 @@ pub struct Admission {
     open: AtomicUsize,
     looks: Arc<Semaphore>,
     looks_tls: Arc<Semaphore>,
+    failing: Failing,
     accounts: Mutex<HashMap<IpAddr, Account>>,
 }
 
@@ -172,6 +174,7 @@ impl Admission {
             open: AtomicUsize::new(0),
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             looks_tls: Arc::new(Semaphore::new(LOOKS_TLS_MAX)),
+            failing: Failing::default(),
             accounts: Mutex::default(),
         })
     }
@@ -180,6 +183,12 @@ impl Admission {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether its ports can accept.
+    #[must_use]
+    pub const fn failing(&self) -> &Failing {
+        &self.failing
     }
 
     /// Lets a connection in, or says why not.

@@ -141,7 +141,9 @@ impl Door {
             // The client gave up before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections, pausing");
+                if let Some(times) = self.admission.failing().note(Instant::now()) {
+                    tracing::warn!(%error, times, "cannot accept connections");
+                }
                 self.intake.exhausted();
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }

@@ -12,6 +12,7 @@ pub mod admission;
 mod body;
 mod boundary;
 mod emulation;
+pub mod failing;
 mod handshake;
 mod host;
 mod link;
