@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Counts, Outcome, Step, Workshop};
 use crate::{
-    bench, dashboards,
+    bench, cassandra, dashboards,
     house::House,
     process::{Program, exists},
     setup, tidy,
@@ -85,6 +85,11 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
             },
         ),
     ];
+    steps.push(Step::new(
+        "cassandra",
+        "the store on a cluster, against real Apache Cassandra",
+        on_cassandra,
+    ));
     steps.extend(real.into_iter().map(real_part));
     steps.extend([
         Step::new(
@@ -120,6 +125,38 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
         ),
     ]);
     Ok(steps)
+}
+
+/// The tests of the store on a cluster, which `unit` counts as ignored: on one real node.
+fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let archives = setup::cassandra(workshop.house)?;
+    let folder = workshop
+        .house
+        .target()
+        .join(format!("cassandra-{}", std::process::id()));
+    println!("  starting Cassandra");
+    let run = || -> Result<Outcome> {
+        let cluster = cassandra::Cluster::start(&archives, &folder, 1, "")?;
+        let nodes: Vec<String> = cluster
+            .addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let suite = ["test", "--package", "klokke", "--lib", "store::scylla::"];
+        let chosen = ["--", "--ignored", "--skip", "measure_"];
+        let said = cargo(workshop, &[&suite[..], &chosen].concat())
+            .variable("KLOKKE_CASSANDRA", nodes.join(","))
+            .run()?;
+        let counts = Counts::of_cargo(&said.lines).with_exit(said.ok);
+        Ok(Outcome::Counted {
+            counts,
+            foreign: false,
+        })
+    };
+    let outcome = run();
+    // The node is gone; what it wrote is nobody's any more. When it cannot be removed, the next `cargo clean` does it.
+    let _ = std::fs::remove_dir_all(&folder);
+    outcome
 }
 
 /// The feature that only the checker's test builds with: no other build sees whether it holds.
