@@ -390,6 +390,18 @@ catalogue! {
     STORE_ERRORS: Counter = "klokke_store_errors_total", Things,
         [label("kind", Values::OneOf(&["conflict", "unknown", "unavailable", "damaged"]))],
         "Answers of the store that were not what was hoped for.";
+    STORE_LWT: Counter = "klokke_store_lwt_total", Things,
+        [label("outcome", Values::OneOf(&["applied", "not_applied", "unclear", "not_begun"]))],
+        "Lightweight transactions of the store on a cluster; those that were not applied met another writer.";
+    STORE_UNCLEAR: Counter = "klokke_store_unclear_writes_total", Things,
+        [label("end", Values::OneOf(&["written", "not_written", "open"]))],
+        "Writes whose answer was lost, by what was found out about them.";
+    STORE_REPLAYED: Counter = "klokke_store_replayed_commits_total", Things, [],
+        "Commits whose derived rows another node, or a run before, had not written.";
+    STORE_SHARED_READS: Counter = "klokke_store_shared_reads_total", Things, [],
+        "Reads of commits answered by an equal one under way.";
+    STORE_IN_FLIGHT: Gauge = "klokke_store_requests_in_flight", Things, [],
+        "Requests to the cluster under way.";
     STORE_DAMAGE: Counter = "klokke_store_damage_total", Things, [],
         "Stored rows found damaged. Anything but 0 needs somebody to look.";
 
