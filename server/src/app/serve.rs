@@ -13,7 +13,7 @@ use klokke_protocol::DisconnectCode;
 use tokio::task::JoinHandle;
 
 use super::edge::{NodeVitals, RunningNode};
-use super::{cli, offline, settings};
+use super::{cli, settings, stores};
 use crate::admission::Load;
 use crate::auth::Revocations;
 use crate::config::{self, Config};
@@ -47,7 +47,7 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     let telemetry = Telemetry::new();
     set_up_logs(&config, &telemetry)?;
     tell_memory_limit(&config, &telemetry);
-    let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
+    let store = stores::open(&config, stores::Missing::Make, telemetry.meters()).await?;
     let server = start(&config, store, telemetry, None).await?;
     say_ready(&server.addresses)?;
     until_told_to_stop().await?;

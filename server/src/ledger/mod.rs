@@ -66,6 +66,7 @@ mod codec;
 #[cfg(test)]
 mod codec_tests;
 mod commit;
+pub mod copy;
 mod counts;
 pub(crate) mod derived;
 #[cfg(test)]

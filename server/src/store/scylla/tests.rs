@@ -688,6 +688,30 @@ async fn the_schema_is_made_once_by_however_many() {
 }
 
 #[tokio::test]
+#[ignore = "needs a cluster"]
+async fn ledgers_are_copied_there_and_back() {
+    use crate::ledger::copy::copy;
+    use crate::ledger::copy::tests::{lived_in, said};
+    use crate::store::fjall::{self, FjallStore};
+
+    let rig = Rig::new(SMALL).await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [from, back] = folders
+        .each_ref()
+        .map(|folder| FjallStore::open(folder.path(), &fjall::Options::default()).expect("opens"));
+    let chain = lived_in(&from, "G1", 40).await;
+    let store = rig.node().await;
+    let there = copy(&from, &store, &chain.ledger).await.expect("copied");
+    let here = copy(&store, &back, &chain.ledger).await.expect("copied");
+    assert_eq!((there.verified, here.verified), (40, 40));
+    let expected = said(&from, &chain.ledger).await;
+    assert_eq!(said(&store, &chain.ledger).await, expected);
+    assert_eq!(said(&back, &chain.ledger).await, expected);
+    let read = history(&store, &chain.ledger).await;
+    assert_eq!(read.len(), 40);
+}
+
+#[tokio::test]
 #[ignore = "a measurement"]
 async fn measure_commits() {
     let rig = Rig::new(Spread::default()).await;
