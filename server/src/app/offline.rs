@@ -32,6 +32,8 @@ pub(super) async fn with_ledgers<T>(
         outlet: Arc::new(Nobody),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::new(SystemClock),
+        herald: Arc::new(crate::ledger::NoHerald),
+        epoch_seed: None,
         idle_unload: DONE_WITH,
         // Nobody looks at what a command counts.
         meters: Meters::default(),

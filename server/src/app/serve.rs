@@ -134,6 +134,8 @@ pub(super) async fn start(
         outlet: prepared.outlet(),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
+        herald: Arc::new(crate::ledger::NoHerald),
+        epoch_seed: None,
         idle_unload: IDLE_UNLOAD,
         meters: telemetry.meters(),
     });

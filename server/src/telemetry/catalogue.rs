@@ -366,6 +366,10 @@ catalogue! {
         "Commits a ledger handed to the store at once.";
     LEDGER_CONFLICTS: Counter = "klokke_ledger_conflicts_total", Things, [],
         "Groups of commits refused because somebody else wrote first; their calls are run again.";
+    LEDGER_FOREIGN_COMMITS: Counter = "klokke_ledger_foreign_commits_total", Things, [label("way", Values::OneOf(&["bus", "store"]))],
+        "Commits of other nodes taken in: as the bus told them, or read from the store because the bus did not.";
+    LEDGER_FORKS: Counter = "klokke_ledger_forks_total", Things, [],
+        "Times two different commits with one number were told of. Never anything but 0.";
     LEDGER_MAILBOX_FULL: Counter = "klokke_ledger_mailbox_full_total", Things, [],
         "Calls refused because a ledger had as many waiting as allowed.";
     LEDGER_REPLAYS: Counter = "klokke_ledger_replayed_calls_total", Things, [],
