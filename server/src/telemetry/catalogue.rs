@@ -366,6 +366,15 @@ catalogue! {
         "Commits a ledger handed to the store at once.";
     LEDGER_CONFLICTS: Counter = "klokke_ledger_conflicts_total", Things, [],
         "Groups of commits refused because somebody else wrote first; their calls are run again.";
+    BUS_UP: Gauge = "klokke_bus_up", Things, [],
+        "1 while the bus between the nodes is there; 0 while what others write is read from the store.";
+    BUS_MESSAGES: Counter = "klokke_bus_messages_total", Things,
+        [label("direction", Values::OneOf(&["in", "out"])), label("kind", Values::OneOf(&["commits", "positions", "hello", "unknown", "undecodable"]))],
+        "Messages told to other nodes or heard of them.";
+    BUS_DROPPED: Counter = "klokke_bus_dropped_total", Things, [label("direction", Values::OneOf(&["in", "out"]))],
+        "Hints not told because the bus was away or behind, or not taken because a ledger had too much to do; found later.";
+    BUS_LOOKS: Counter = "klokke_bus_looks_total", Things, [],
+        "Times a loaded ledger was compared with the store because the bus could not be relied on.";
     LEDGER_FOREIGN_COMMITS: Counter = "klokke_ledger_foreign_commits_total", Things, [label("way", Values::OneOf(&["bus", "store"]))],
         "Commits of other nodes taken in: as the bus told them, or read from the store because the bus did not.";
     LEDGER_FORKS: Counter = "klokke_ledger_forks_total", Things, [],
