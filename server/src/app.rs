@@ -2,6 +2,7 @@
 //! names concrete stores, verifiers and transports; nothing else may.
 
 pub mod cli;
+mod cluster;
 mod dev;
 mod edge;
 mod import;

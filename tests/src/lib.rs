@@ -5,6 +5,7 @@
 pub mod cassandra;
 pub mod client;
 pub mod http;
+pub mod nats;
 pub mod raw;
 pub mod server;
 pub mod token;

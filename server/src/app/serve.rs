@@ -12,10 +12,12 @@ use anyhow::{Context as _, Result};
 use klokke_protocol::DisconnectCode;
 use tokio::task::JoinHandle;
 
+use super::cluster::Cluster;
 use super::edge::{NodeVitals, RunningNode};
 use super::{cli, settings, stores};
 use crate::admission::Load;
 use crate::auth::Revocations;
+use crate::bus::Shared;
 use crate::config::{self, Config};
 use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
 use crate::http::api::Access;
@@ -91,7 +93,6 @@ pub(super) fn set_up_logs(config: &Config, telemetry: &Telemetry) -> Result<()> 
 fn say_what_runs(meters: &Meters) {
     let version = [env!("CARGO_PKG_VERSION")];
     meters.gauge(catalogue::NODE_BUILD, &version).set(1);
-    meters.gauge(catalogue::NODE_NUM_NODES, &[]).set(1);
 }
 
 /// Waits for SIGTERM or SIGINT.
@@ -112,6 +113,7 @@ pub(super) struct Server {
     tasks: Vec<JoinHandle<()>>,
     /// Set when it begins to stop, for `/health`.
     stopping: Arc<AtomicBool>,
+    members: Shared,
     /// Where it listens.
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -126,7 +128,9 @@ pub(super) async fn start(
     #[cfg(feature = "broken")]
     crate::broken::begin()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let node_id = uuid::Uuid::new_v4().to_string();
+    let id = uuid::Uuid::new_v4();
+    let node_id = id.to_string();
+    let cluster = Cluster::of(config, id, telemetry.meters()).await?;
     let prepared = Prepared::new(shards(config), &telemetry);
     let ledgers = Ledgers::new(Setup {
         store: Arc::clone(&store),
@@ -134,8 +138,8 @@ pub(super) async fn start(
         outlet: prepared.outlet(),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
-        herald: Arc::new(crate::ledger::NoHerald),
-        epoch_seed: None,
+        herald: cluster.herald(),
+        epoch_seed: cluster.epoch_seed(),
         idle_unload: IDLE_UNLOAD,
         meters: telemetry.meters(),
     });
@@ -201,7 +205,9 @@ pub(super) async fn start(
     // Before anybody can make more, so that what waits is counted once.
     let is_resumed = resume_outboxes(domain.ledgers()).await;
     let addresses = listen(config, &mut node)?;
-    let mut tasks = background(config, &domain, verification, control)?;
+    let members = cluster.members();
+    let mut tasks = background(config, &domain, verification, control, &members)?;
+    tasks.extend(cluster.follow(domain.ledgers().clone(), Arc::clone(&clock)));
     if !is_resumed {
         let ledgers = domain.ledgers().clone();
         tasks.push(tokio::spawn(keep_resuming(ledgers)));
@@ -211,6 +217,7 @@ pub(super) async fn start(
         store,
         tasks,
         stopping,
+        members,
         addresses,
     })
 }
@@ -219,6 +226,7 @@ impl Server {
     /// Sends connections away, lets ledgers finish, and closes the store.
     pub(super) async fn stop(self, config: &Config) -> Result<()> {
         self.stopping.store(true, Ordering::Relaxed);
+        self.members.leave();
         tokio::time::sleep(config.drain.notice.get()).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         let drain = self.node.drain(config.drain.spread.get());
@@ -240,7 +248,7 @@ fn shards(config: &Config) -> usize {
     }
 }
 
-fn node_name(config: &Config) -> String {
+pub(super) fn node_name(config: &Config) -> String {
     if !config.node.name.is_empty() {
         return config.node.name.clone();
     }
@@ -292,11 +300,12 @@ fn background(
     domain: &Domain,
     verification: settings::Verification,
     control: Control,
+    members: &Shared,
 ) -> Result<Vec<JoinHandle<()>>> {
     let rules = settings::retention(config)?;
     let mut tasks = vec![
-        tokio::spawn(retain(domain.ledgers().clone(), rules)),
-        tokio::spawn(publish_due(domain.clone())),
+        tokio::spawn(retain(domain.ledgers().clone(), rules, members.clone())),
+        tokio::spawn(publish_due(domain.clone(), members.clone())),
     ];
     for key_set in verification.key_sets {
         tasks.push(tokio::spawn(async move { key_set.keep_fresh().await }));
@@ -366,18 +375,23 @@ async fn keep_resuming(ledgers: Ledgers<crate::people::Roster>) {
     }
 }
 
-async fn retain(ledgers: Ledgers<crate::people::Roster>, rules: retention::Rules) {
+async fn retain(ledgers: Ledgers<crate::people::Roster>, rules: retention::Rules, members: Shared) {
     let mut tick = tokio::time::interval(RETENTION_INTERVAL);
     loop {
         tick.tick().await;
-        if let Err(error) = ledgers.retain(SystemClock.now_ms(), &rules).await {
+        if let Err(error) = ledgers
+            .retain(SystemClock.now_ms(), &rules, &|ledger| {
+                members.prefers(ledger)
+            })
+            .await
+        {
             tracing::error!(%error, "what is no longer kept could not be removed");
         }
     }
 }
 
 /// Publishes what falls due in every unit.
-async fn publish_due(domain: Domain) {
+async fn publish_due(domain: Domain, members: Shared) {
     let mut tick = tokio::time::interval(DUE_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -390,7 +404,7 @@ async fn publish_due(domain: Domain) {
             after = Some(last.clone());
             for (ledger, _) in page
                 .iter()
-                .filter(|(ledger, _)| ledger.namespace().is_none())
+                .filter(|(ledger, _)| ledger.namespace().is_none() && members.prefers(ledger))
             {
                 publish_due_in(&domain, ledger).await;
             }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::{Bus, Change, Hello, Incoming, MESSAGE_BYTES_MAX, Members, Message, NodeId, wire};
+use super::{
+    Bus, Change, Hello, Incoming, MESSAGE_BYTES_MAX, Members, Message, NodeId, Shared, wire,
+};
 use crate::ledger::{Clock, LedgerId, Ledgers, News, State};
 use crate::telemetry::{Count, Level, Meters, catalogue};
 
@@ -68,7 +70,7 @@ struct Follower<S: State> {
     own: NodeId,
     hello: Hello,
     clock: Arc<dyn Clock>,
-    members: Members,
+    members: Shared,
     pace: Pace,
     counts: Counts,
     is_up: bool,
@@ -83,7 +85,7 @@ struct Follower<S: State> {
 pub async fn follow<S: State>(
     ledgers: Ledgers<S>,
     connected: super::Connected,
-    members: Members,
+    members: Shared,
     (own, hello): (NodeId, Hello),
     clock: Arc<dyn Clock>,
     pace: Pace,
@@ -203,7 +205,8 @@ impl<S: State> Follower<S> {
             Arc::clone(&hello.version),
             hello.settings,
         );
-        let change = self.members.heard(from, hello, now_ms);
+        let heard = |members: &mut Members| members.heard(from, hello, now_ms);
+        let change = self.members.change(heard);
         if change == Some(Change::Joined(from)) {
             tracing::info!(node = %from, %name, %version, "a node is there");
             if skew > self.pace.skew_max {
@@ -226,15 +229,20 @@ impl<S: State> Follower<S> {
                 self.look_at_all();
             }
         }
-        let nodes = i64::try_from(self.members.count()).unwrap_or(i64::MAX);
+        let count = self.members.change(|members| members.count());
+        let nodes = i64::try_from(count).unwrap_or(i64::MAX);
         self.counts.nodes.set(nodes);
     }
 
     /// Says that this node is there, and where the ledgers stand that moved since.
     fn greet(&mut self) {
-        let gone = self.members.tick(self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        let (gone, leaves) = self
+            .members
+            .change(|members| (members.tick(now_ms), members.leaves()));
         self.changed(gone);
-        self.hello.now_ms = self.clock.now_ms();
+        self.hello.now_ms = now_ms;
+        self.hello.leaving = leaves;
         let _ = self.bus.tell(wire::hello(self.own, &self.hello)); // Said again soon.
         let all = self.ledgers.positions();
         let moved: Vec<_> = all

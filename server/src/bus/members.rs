@@ -5,6 +5,7 @@
 //! for a while writes too, and the store's compare-and-set decides.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -118,6 +119,12 @@ impl Members {
         self.own_leaves = true;
     }
 
+    /// Whether this node is about to leave.
+    #[must_use]
+    pub const fn leaves(&self) -> bool {
+        self.own_leaves
+    }
+
     /// All other nodes.
     pub fn others(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
         self.others.iter()
@@ -137,6 +144,34 @@ impl Members {
         let all = staying.map(|(id, _)| *id).chain(own);
         all.max_by_key(|id| (weight(*id, ledger), *id))
             .unwrap_or(self.own)
+    }
+}
+
+/// The same for all who ask: the follower writes it down, others read.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<RwLock<Members>>);
+
+impl Shared {
+    /// Of a node that begins.
+    #[must_use]
+    pub fn new(members: Members) -> Self {
+        Self(Arc::new(RwLock::new(members)))
+    }
+
+    /// Whether a ledger's writes, and what is done for it now and then, are this node's.
+    #[must_use]
+    pub fn prefers(&self, ledger: &LedgerId) -> bool {
+        let members = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        members.preferred(ledger) == members.own
+    }
+
+    /// Notes that this node is about to leave.
+    pub fn leave(&self) {
+        self.change(Members::leave);
+    }
+
+    pub(super) fn change<R>(&self, how: impl FnOnce(&mut Members) -> R) -> R {
+        how(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 pub use follow::{Pace, follow};
 pub use herald::BusHerald;
-pub use members::{Change, Member, Members, NodeId};
+pub use members::{Change, Member, Members, NodeId, Shared};
 pub use nats::{NatsError, NatsSettings, nats};
 pub use wire::{FORMAT, Hello, Message, Position, Undecodable};
 
@@ -55,3 +55,21 @@ pub enum Incoming {
 
 /// A bus and what comes from it.
 pub type Connected = (Arc<dyn Bus>, mpsc::Receiver<Incoming>);
+
+/// No bus: nobody is told and nobody heard, and what other nodes write is read from the store.
+#[must_use]
+pub fn nowhere() -> Connected {
+    struct Nowhere(
+        #[expect(dead_code, reason = "as long as it is there, the bus has not ended")]
+        mpsc::Sender<Incoming>,
+    );
+
+    impl Bus for Nowhere {
+        fn tell(&self, _: Bytes) -> bool {
+            false
+        }
+    }
+
+    let (tell, incoming) = mpsc::channel(1);
+    (Arc::new(Nowhere(tell)), incoming)
+}

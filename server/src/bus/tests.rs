@@ -136,7 +136,7 @@ impl Following {
         let clock: Arc<dyn Clock> = Arc::clone(&bench.clock) as _;
         let meters = bench.telemetry.meters();
         let task = tokio::task::spawn_local(async move {
-            let members = Members::new(own, 60_000);
+            let members = Shared::new(Members::new(own, 60_000));
             let me = (own, hello("a node"));
             follow(ledgers, connected, members, me, clock, PACE, &meters).await;
         });
@@ -264,31 +264,56 @@ fn what_is_no_message_is_counted_and_passed_over() {
     });
 }
 
-/// Needs a NATS server; `cargo xtask test --only cluster` starts one and names it.
+/// A real NATS server; it ends with this.
+struct Real {
+    url: String,
+    child: std::process::Child,
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // Already gone is as good.
+        let _ = self.child.wait();
+    }
+}
+
+impl Real {
+    fn start() -> Self {
+        let program = std::env::var_os("KLOKKE_NATS").expect("KLOKKE_NATS names the program");
+        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = probe.local_addr().expect("bound").port();
+        drop(probe);
+        let mut command = std::process::Command::new(program);
+        command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+        let quiet = std::process::Stdio::null;
+        let child = command.stdout(quiet()).stderr(quiet()).spawn();
+        Self {
+            url: format!("nats://127.0.0.1:{port}"),
+            child: child.expect("it starts"),
+        }
+    }
+}
+
 #[test]
-#[ignore = "needs a NATS server at KLOKKE_TEST_NATS"]
+#[ignore = "needs a real NATS: `cargo xtask test --only cluster`"]
 fn over_nats() {
-    let url = std::env::var("KLOKKE_TEST_NATS").expect("KLOKKE_TEST_NATS names a server");
-    let settings = |node: &str| NatsSettings {
-        urls: vec![url.clone()],
-        cluster: format!("test-{}", Uuid::new_v4()),
+    let real = Real::start();
+    let settings = |node: &str, cluster: &str| NatsSettings {
+        urls: vec![real.url.clone()],
+        cluster: cluster.to_owned(),
         node: node.to_owned(),
         ..NatsSettings::default()
     };
     run_local(async {
-        let mine = settings("one");
-        let theirs = NatsSettings {
-            node: "other".to_owned(),
-            ..mine.clone()
-        };
         let store = Arc::new(MemoryStore::new());
-        let connected = nats(&mine).await.expect("it begins");
+        let foreign = nats(&settings("foreign", "another")).await;
+        let mut foreign = foreign.expect("it begins").1;
+        let connected = nats(&settings("one", "ours")).await.expect("it begins");
         let one = Following::start(&store, connected, 0).await;
-        let connected = nats(&theirs).await.expect("it begins");
+        let connected = nats(&settings("other", "ours")).await.expect("it begins");
         let other = Following::start(&store, connected, 1).await;
         each_follows_the_other(&one, &other).await;
         // A cluster of another name on the same server hears nothing of this.
-        let mut foreign = nats(&settings("foreign")).await.expect("it begins").1;
         while let Ok(came) = foreign.try_recv() {
             assert!(
                 !matches!(came, Incoming::Message(_)),

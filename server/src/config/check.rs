@@ -72,6 +72,7 @@ pub(super) fn together(config: &Config) -> Vec<Mistake> {
     }
     admission(config, &mut rules);
     store(config, &mut rules);
+    cluster(config, &mut rules);
     rules.must(config.import.ended_percent_max <= 100, || {
         "`import.ended_percent_max` must be at most 100".to_owned()
     });
@@ -130,6 +131,44 @@ fn admission(config: &Config, rules: &mut Rules) {
     rules.must(!it.lag_target.is_zero(), || {
         "`admission.lag_target` must not be 0: every shard is late now and then".to_owned()
     });
+}
+
+fn cluster(config: &Config, rules: &mut Rules) {
+    let it = &config.cluster;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let is_name = (1..=48).contains(&it.name.len()) && it.name.bytes().all(allowed);
+    rules.must(is_name, || {
+        format!(
+            "`cluster.name` is `{}`: it has 1 to 48 of a-z, A-Z, 0-9, `_`, `-`",
+            it.name
+        )
+    });
+    rules.must(
+        it.nats.is_empty() || config.store.backend == Backend::Scylla,
+        || "`cluster.nats` needs `store.backend = \"scylla\"`: nodes that share nothing have nothing to tell".to_owned(),
+    );
+    rules.must(it.password.is_empty() || !it.user.is_empty(), || {
+        "`cluster.password` needs `cluster.user`".to_owned()
+    });
+    rules.must(it.user.is_empty() || it.credentials_file.is_none(), || {
+        "`cluster.user` and `cluster.credentials_file` exclude each other: give one of them"
+            .to_owned()
+    });
+    rules.must(it.tls_certificate.is_some() == it.tls_key.is_some(), || {
+        "`cluster.tls_certificate` and `tls_key` go together: give both or neither".to_owned()
+    });
+    let periods = [
+        it.hello_interval,
+        it.look_interval,
+        it.look_interval_without_bus,
+    ];
+    rules.must(periods.iter().all(|period| !period.is_zero()), || {
+        "`cluster.hello_interval`, `look_interval` and `look_interval_without_bus` must not be 0".to_owned()
+    });
+    rules.must(
+        it.gone_after.as_ms() >= 2 * it.hello_interval.as_ms(),
+        || "`cluster.gone_after` must be at least twice `cluster.hello_interval`".to_owned(),
+    );
 }
 
 fn store(config: &Config, rules: &mut Rules) {

@@ -36,9 +36,9 @@ pub use error::{Mistake, Mistakes, Place};
 pub use example::{example, print};
 pub use section::{Field, Section};
 pub use sections::{
-    Admission, Api, Backend, Channel, Client, DataFormat, Drain, ErrorMode, Import, Listen, Log,
-    LogFormat, Metrics, Namespace, Node, PersonalChannel, RecoveryMode, Retention, Store,
-    StoreScylla, SubscriptionToken, Token, Transport, Web,
+    Admission, Api, Backend, Channel, Client, Cluster, DataFormat, Drain, ErrorMode, Import,
+    Listen, Log, LogFormat, Metrics, Namespace, Node, PersonalChannel, RecoveryMode, Retention,
+    Store, StoreScylla, SubscriptionToken, Token, Transport, Web,
 };
 pub use setting::{Network, Period, Secret, Setting};
 pub use source::{ENV_PREFIX, Sources};
@@ -78,6 +78,8 @@ pub struct Config {
     pub store: Store,
     /// `[store.scylla]`
     pub store_scylla: StoreScylla,
+    /// The other nodes.
+    pub cluster: Cluster,
     /// `[drain]`
     pub drain: Drain,
     /// `[log]`
@@ -105,7 +107,7 @@ impl Config {
     }
 
     /// The sections with a fixed name, in the order they are written.
-    fn sections(&self) -> [(&'static str, &dyn Section); 19] {
+    fn sections(&self) -> [(&'static str, &dyn Section); 20] {
         [
             ("node", &self.node),
             ("listen", &self.listen),
@@ -125,6 +127,7 @@ impl Config {
             ("import", &self.import),
             ("store", &self.store),
             ("store.scylla", &self.store_scylla),
+            ("cluster", &self.cluster),
             ("drain", &self.drain),
             ("log", &self.log),
             ("metrics", &self.metrics),
@@ -150,6 +153,7 @@ impl Config {
             "import" => &mut self.import,
             "store" => &mut self.store,
             "store.scylla" => &mut self.store_scylla,
+            "cluster" => &mut self.cluster,
             "drain" => &mut self.drain,
             "log" => &mut self.log,
             "metrics" => &mut self.metrics,

@@ -435,6 +435,39 @@ section! {
 }
 
 section! {
+    /// Several nodes on one store, and the NATS between them (docs/cluster.md). For `store.backend = "scylla"`. Without NATS the nodes
+    /// hear of each other's commits from the store alone.
+    Cluster {
+        /// NATS servers as `nats://host:port` or `tls://host:port`; any of them will do.
+        nats: Vec<String> = Vec::new(),
+        /// The cluster's name. Nodes hear only those with the same: two clusters may share a NATS.
+        name: String = "klokke".to_owned(),
+        /// User at NATS; empty: it asks for none.
+        user: String = String::new(),
+        /// Password; may be `file:PATH`.
+        password: Secret = Secret::default(),
+        /// A credentials file of NATS (JWT and seed), in place of user and password.
+        credentials_file: Option<PathBuf> = None,
+        /// Certificates in PEM that sign NATS' own; none: those the system trusts.
+        tls_authority: Option<PathBuf> = None,
+        /// Certificate chain in PEM by which this node proves who it is, where NATS asks for that.
+        tls_certificate: Option<PathBuf> = None,
+        /// Its private key in PEM.
+        tls_key: Option<PathBuf> = None,
+        /// How often a node says that it is there and where its ledgers stand.
+        hello_interval: Period = Period::from_secs(1),
+        /// A node that was silent for so long is gone: others look after its ledgers. Several of `hello_interval`.
+        gone_after: Period = Period::from_secs(5),
+        /// How often loaded ledgers are compared with the store, for what a node wrote that died before it could tell.
+        look_interval: Period = Period::from_secs(60),
+        /// The same without NATS or while it is away: so late are live messages from other nodes then.
+        look_interval_without_bus: Period = Period::from_secs(2),
+        /// Clocks of two nodes that differ by more are complained of in the log.
+        clock_skew_max: Period = Period::from_secs(1),
+    }
+}
+
+section! {
     /// How the server stops.
     Drain {
         /// Over how long connections are closed, so that not all come back at once.
