@@ -3,6 +3,7 @@
 
 mod check;
 pub mod cli;
+mod cluster;
 mod dev;
 mod edge;
 mod import;
@@ -10,6 +11,8 @@ mod ledger;
 mod offline;
 mod serve;
 mod settings;
+mod store;
+mod stores;
 mod token;
 
 use std::io::Write as _;
@@ -30,6 +33,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Config(verb) => configuration(&verb),
         Verb::Token(arguments) => token::run(&arguments),
         Verb::Import(arguments) => block_on(import::run(&arguments)),
+        Verb::Store(verb) => block_on(store::run(verb)),
         Verb::Ledger(verb) => block_on(ledger::run(verb)),
         Verb::Serve(given) => block_on(serve::run(&given)),
         Verb::Dev(arguments) => block_on(dev::run(&arguments)),

@@ -14,6 +14,7 @@ pub mod app;
 pub mod auth;
 #[cfg(feature = "broken")]
 pub mod broken;
+pub mod bus;
 pub mod config;
 pub mod domain;
 pub mod http;

@@ -2,8 +2,10 @@
 //!
 //! Nothing here names the server's crate. The clients are deliberately simple and blocking, and can send what no SDK would.
 
+pub mod cassandra;
 pub mod client;
 pub mod http;
+pub mod nats;
 pub mod raw;
 pub mod server;
 pub mod token;

@@ -122,6 +122,12 @@ impl Server {
         ))
     }
 
+    /// Its process id while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.child.id())
+    }
+
     /// SIGKILL: no goodbye, nothing flushed.
     ///
     /// # Errors

@@ -5,6 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command line tool: what it says goes to the terminal.
 
 mod bench;
+#[path = "../../tests/src/cassandra.rs"] // Whole-system tests start their nodes with it too.
+#[allow(dead_code, unreachable_pub)] // They do more with a cluster than the step here.
+mod cassandra;
 mod dashboards;
 mod dev;
 mod house;

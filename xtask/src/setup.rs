@@ -173,6 +173,50 @@ pub(crate) fn prometheus(house: &House) -> Result<PathBuf> {
     Ok(programs)
 }
 
+/// What Maven is asked for. Versions of everything below are those its own description names.
+const CASSANDRA_POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>klokke</groupId>
+  <artifactId>cassandra-for-tests</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.cassandra</groupId>
+      <artifactId>cassandra-all</artifactId>
+      <version>5.0.6</version>
+    </dependency>
+  </dependencies>
+</project>
+"#;
+
+/// Brings Apache Cassandra (66 MB) and returns the folder of its archives.
+pub(crate) fn cassandra(house: &House) -> Result<PathBuf> {
+    ensure!(
+        exists("java"),
+        "java is not on the path: install a Java 17 runtime (Debian: openjdk-17-jre-headless), then run this again"
+    );
+    let folder = house.foreign().join("cassandra");
+    let archives = folder.join("lib");
+    let pom = folder.join("pom.xml");
+    fs::create_dir_all(&folder)?;
+    fs::write(&pom, CASSANDRA_POM)?;
+    if archives.is_dir() && is_done(house, "cassandra", &[&pom])? {
+        return Ok(archives);
+    }
+    ensure!(
+        exists("mvn"),
+        "mvn is not on the path: install Maven (maven.apache.org; Debian: maven), then run this again"
+    );
+    println!("  downloading Apache Cassandra into target/foreign/cassandra (pinned)");
+    Program::new("mvn", &folder)
+        .arguments(["-q", "-B", "dependency:copy-dependencies"])
+        .arguments([format!("-DoutputDirectory={}", archives.display())])
+        .must()?;
+    done(house, "cassandra", &[&pom])?;
+    Ok(archives)
+}
+
 /// Builds the demo page when its sources are newer than the last build.
 pub(crate) fn page(house: &House) -> Result<PathBuf> {
     let folder = house.path("web");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::people::import::PlanDigest;
 
@@ -43,9 +43,12 @@ pub enum Verb {
     /// Import master data (JSON Lines), into a running server or a store that no server has open; shows what would
     /// change first.
     Import(Import),
-    /// Look at the ledgers of a store that no server has open.
+    /// Look at the ledgers of a store: of one on a cluster at any time, of a folder that no server has open.
     #[command(subcommand)]
     Ledger(LedgerVerb),
+    /// Prepare a store on a cluster, or copy ledgers from one store to another.
+    #[command(subcommand)]
+    Store(StoreVerb),
 }
 
 /// `klokke dev`.
@@ -133,6 +136,42 @@ pub struct Import {
     /// File with a key of the server's API.
     #[arg(long, value_name = "FILE", requires = "server")]
     pub api_key_file: Option<PathBuf>,
+}
+
+/// `klokke store ...`.
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Make the keyspace and the tables on the cluster, or bring them to this version. Safe to run twice, and from two nodes.
+    Migrate(Settings),
+    /// Copy ledgers between the embedded store and the cluster of one configuration, and read every copied commit back. Can
+    /// be stopped and run again; exit code 1 when a ledger was not copied.
+    Copy(Copy),
+}
+
+/// `klokke store copy`.
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// Where settings come from: `store.path` names the folder, `[store.scylla]` the cluster.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The store that has the ledgers. A folder must not be open in a server.
+    #[arg(long, value_name = "BACKEND")]
+    pub from: Kind,
+    /// The store that gets them.
+    #[arg(long, value_name = "BACKEND")]
+    pub to: Kind,
+    /// Only the units of this municipality.
+    #[arg(long, value_name = "UNIT")]
+    pub municipality: Option<String>,
+}
+
+/// A kind of store, as `store.backend` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A folder on this machine.
+    Embedded,
+    /// A cluster.
+    Scylla,
 }
 
 /// `klokke ledger ...`.

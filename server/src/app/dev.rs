@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::cli::Dev;
-use super::{import, offline, serve, settings, token};
+use super::{import, offline, serve, settings, stores, token};
 use crate::auth::mint::SigningKey;
 use crate::config::Config;
 use crate::ledger::LedgerId;
@@ -77,7 +77,7 @@ pub(super) async fn run(arguments: &Dev) -> Result<ExitCode> {
     let telemetry = Telemetry::new();
     serve::set_up_logs(&config, &telemetry)?;
     let people = prepare(arguments, &config).await?;
-    let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
+    let store = stores::open(&config, stores::Missing::Make, telemetry.meters()).await?;
     let door = {
         let people = people.clone();
         axum::routing::get(move || std::future::ready(served(&people)))
@@ -132,7 +132,7 @@ struct DevPerson {
 
 /// Makes the municipality when it is not there yet, and tokens for its people.
 async fn prepare(arguments: &Dev, config: &Config) -> Result<Vec<DevPerson>> {
-    let store = offline::open_store(config, offline::Missing::Make, Meters::default())?;
+    let store = stores::open(config, stores::Missing::Make, Meters::default()).await?;
     let mut file = Vec::new();
     sample::write(arguments.seed, &mut file)?;
     offline::with_ledgers(store, async |ledgers| {

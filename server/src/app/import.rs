@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 
 use super::cli::Import;
-use super::{offline, settings};
+use super::{offline, settings, stores};
 use crate::domain::Door;
 use crate::ledger::{Actor, Clock as _, Ledgers, SystemClock};
 use crate::people::import::{self, Override, Plan, Report, Wanted};
@@ -44,7 +44,7 @@ async fn into_store(arguments: &Import) -> Result<()> {
     // The first file is read before a store is made for it.
     let (first, rest) = arguments.files.split_first().context("no file is given")?;
     let wanted = read(first)?;
-    let store = offline::open_store(&config, offline::Missing::Make, Meters::default())?;
+    let store = stores::open(&config, stores::Missing::Make, Meters::default()).await?;
     let percent = config.import.ended_percent_max;
     offline::with_ledgers(store, async |ledgers| {
         let done = take(ledgers, wanted, arguments, percent).await;

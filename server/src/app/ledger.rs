@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::cli::{LedgerVerb, Verify, Walk};
-use super::{DAMAGED, offline, settings};
+use super::{DAMAGED, settings, stores};
 use crate::ledger::inspect::{self, Report, Shown, WalkError};
 use crate::ledger::{LedgerId, SealedCommit};
 use crate::store::fjall::OpenError;
@@ -30,7 +30,7 @@ pub(super) async fn run(verb: LedgerVerb) -> Result<ExitCode> {
     let config = settings::read(given.config.as_deref(), &given.set)?;
     let ledger = ledger.as_deref().map(LedgerId::parse).transpose();
     let ledger = ledger.context("the ledger's name is wrong")?;
-    let store = match offline::open_store(&config, offline::Missing::Refuse, Meters::default()) {
+    let store = match stores::open(&config, stores::Missing::Refuse, Meters::default()).await {
         Ok(store) => store,
         Err(error) => return unopened(&verb, error),
     };

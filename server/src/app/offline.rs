@@ -1,6 +1,5 @@
 //! Work on a store that no server has open: ledgers run on this one thread, and nobody is told of anything.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,56 +8,16 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::config::Config;
 use crate::domain::OutboxDoor;
 use crate::ledger::{
     Delivery, Ledgers, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask, Spawner, SystemClock,
 };
 use crate::people::{Change, Roster};
 use crate::store::Store;
-use crate::store::fjall::{FjallStore, Options};
 use crate::telemetry::Meters;
 
 /// When a ledger that nobody asks for is let go: nobody comes back to it, and a country's are more than memory holds.
 const DONE_WITH: Duration = Duration::from_secs(5);
-
-/// Whether a store is made where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// It is made.
-    Make,
-    /// That is an error: there must be something to look at.
-    Refuse,
-}
-
-/// Opens the embedded store that the configuration names, counted here.
-pub(super) fn open_store(
-    config: &Config,
-    missing: Missing,
-    meters: Meters,
-) -> Result<Arc<dyn Store>> {
-    let path = config.store.path.as_deref();
-    let path = path.context("store.path is not set")?;
-    open_at(path, config.store.cache_size_bytes, missing, meters)
-}
-
-/// Opens the embedded store in a folder.
-pub(super) fn open_at(
-    path: &Path,
-    cache_bytes: usize,
-    missing: Missing,
-    meters: Meters,
-) -> Result<Arc<dyn Store>> {
-    let options = Options {
-        cache_bytes: u64::try_from(cache_bytes).unwrap_or(u64::MAX),
-        make: missing == Missing::Make,
-        meters,
-        ..Options::default()
-    };
-    let store = FjallStore::open(path, &options)
-        .with_context(|| format!("cannot open the store {}", path.display()))?;
-    Ok(Arc::new(store))
-}
 
 /// Runs work over the ledgers of a store, then closes the store.
 pub(super) async fn with_ledgers<T>(
@@ -73,6 +32,8 @@ pub(super) async fn with_ledgers<T>(
         outlet: Arc::new(Nobody),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::new(SystemClock),
+        herald: Arc::new(crate::ledger::NoHerald),
+        epoch_seed: None,
         idle_unload: DONE_WITH,
         // Nobody looks at what a command counts.
         meters: Meters::default(),

@@ -13,10 +13,12 @@ use klokke_protocol::DisconnectCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use super::cluster::Cluster;
 use super::edge::{NodeVitals, RunningNode};
-use super::{check, cli, offline, settings};
+use super::{check, cli, settings, stores};
 use crate::admission::Load;
 use crate::auth::Revocations;
+use crate::bus::Shared;
 use crate::config::{self, Config};
 use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
 use crate::http::api::Access;
@@ -49,7 +51,7 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     set_up_logs(&config, &telemetry)?;
     tell_memory_limit(&config, &telemetry);
     check::configuration(&config)?;
-    let store = offline::open_store(&config, offline::Missing::Make, telemetry.meters())?;
+    let store = stores::open(&config, stores::Missing::Make, telemetry.meters()).await?;
     let server = start(&config, store, telemetry, None).await?;
     say_ready(&server.addresses)?;
     until_told_to_stop(server, &config).await
@@ -91,7 +93,6 @@ pub(super) fn set_up_logs(config: &Config, telemetry: &Telemetry) -> Result<()> 
 fn say_what_runs(meters: &Meters) {
     let version = [env!("CARGO_PKG_VERSION")];
     meters.gauge(catalogue::NODE_BUILD, &version).set(1);
-    meters.gauge(catalogue::NODE_NUM_NODES, &[]).set(1);
 }
 
 /// Serves until SIGTERM or SIGINT, then stops in order; told so once more, it ends at once.
@@ -137,8 +138,11 @@ pub(super) struct Server {
     node: Node,
     store: Arc<dyn Store>,
     tasks: Vec<JoinHandle<()>>,
+    /// Hears of other nodes, as long as anybody is connected.
+    follower: Option<JoinHandle<()>>,
     /// Set when it begins to stop, for `/health`.
     stopping: Arc<AtomicBool>,
+    members: Shared,
     /// Where it listens.
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -153,7 +157,9 @@ pub(super) async fn start(
     #[cfg(feature = "broken")]
     crate::broken::begin()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let node_id = uuid::Uuid::new_v4().to_string();
+    let id = uuid::Uuid::new_v4();
+    let node_id = id.to_string();
+    let cluster = Cluster::of(config, id, telemetry.meters()).await?;
     let prepared = Prepared::new(shards(config), &telemetry);
     let ledgers = Ledgers::new(Setup {
         store: Arc::clone(&store),
@@ -161,6 +167,8 @@ pub(super) async fn start(
         outlet: prepared.outlet(),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
+        herald: cluster.herald(),
+        epoch_seed: cluster.epoch_seed(),
         idle_unload: IDLE_UNLOAD,
         meters: telemetry.meters(),
     });
@@ -227,7 +235,9 @@ pub(super) async fn start(
     // Before anybody can make more, so that what waits is counted once.
     let is_resumed = resume_outboxes(domain.ledgers()).await;
     let addresses = listen(config, &mut node)?;
-    let mut tasks = background(config, &domain, verification, control)?;
+    let members = cluster.members();
+    let mut tasks = background(config, &domain, verification, control, &members)?;
+    let follower = cluster.follow(domain.ledgers().clone(), Arc::clone(&clock));
     if !is_resumed {
         let ledgers = domain.ledgers().clone();
         tasks.push(tokio::spawn(keep_resuming(ledgers)));
@@ -236,7 +246,9 @@ pub(super) async fn start(
         node,
         store,
         tasks,
+        follower,
         stopping,
+        members,
         addresses,
     })
 }
@@ -245,6 +257,7 @@ impl Server {
     /// Sends connections away, lets ledgers finish, and closes the store.
     pub(super) async fn stop(self, config: &Config) -> Result<()> {
         self.stopping.store(true, Ordering::Relaxed);
+        self.members.leave();
         let (times, begun) = (&config.drain, Instant::now());
         tracing::info!(
             connections = self.node.open(),
@@ -268,6 +281,9 @@ impl Server {
             "the drain ends"
         );
         self.node.stop().await;
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
         self.store.close().await.context("cannot close the store")
     }
 }
@@ -279,7 +295,7 @@ fn shards(config: &Config) -> usize {
     }
 }
 
-fn node_name(config: &Config) -> String {
+pub(super) fn node_name(config: &Config) -> String {
     if !config.node.name.is_empty() {
         return config.node.name.clone();
     }
@@ -325,11 +341,12 @@ fn background(
     domain: &Domain,
     verification: settings::Verification,
     control: Control,
+    members: &Shared,
 ) -> Result<Vec<JoinHandle<()>>> {
     let rules = settings::retention(config)?;
     let mut tasks = vec![
-        tokio::spawn(retain(domain.ledgers().clone(), rules)),
-        tokio::spawn(publish_due(domain.clone())),
+        tokio::spawn(retain(domain.ledgers().clone(), rules, members.clone())),
+        tokio::spawn(publish_due(domain.clone(), members.clone())),
     ];
     for key_set in verification.key_sets {
         tasks.push(tokio::spawn(async move { key_set.keep_fresh().await }));
@@ -399,18 +416,23 @@ async fn keep_resuming(ledgers: Ledgers<crate::people::Roster>) {
     }
 }
 
-async fn retain(ledgers: Ledgers<crate::people::Roster>, rules: retention::Rules) {
+async fn retain(ledgers: Ledgers<crate::people::Roster>, rules: retention::Rules, members: Shared) {
     let mut tick = tokio::time::interval(RETENTION_INTERVAL);
     loop {
         tick.tick().await;
-        if let Err(error) = ledgers.retain(SystemClock.now_ms(), &rules).await {
+        if let Err(error) = ledgers
+            .retain(SystemClock.now_ms(), &rules, &|ledger| {
+                members.prefers(ledger)
+            })
+            .await
+        {
             tracing::error!(%error, "what is no longer kept could not be removed");
         }
     }
 }
 
 /// Publishes what falls due in every unit.
-async fn publish_due(domain: Domain) {
+async fn publish_due(domain: Domain, members: Shared) {
     let mut tick = tokio::time::interval(DUE_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -423,7 +445,7 @@ async fn publish_due(domain: Domain) {
             after = Some(last.clone());
             for (ledger, _) in page
                 .iter()
-                .filter(|(ledger, _)| ledger.namespace().is_none())
+                .filter(|(ledger, _)| ledger.namespace().is_none() && members.prefers(ledger))
             {
                 publish_due_in(&domain, ledger).await;
             }

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::error::{Mistake, Place};
-use super::{Config, Namespace};
+use super::{Backend, Config, Namespace};
 
 /// Namespaces that the domain itself uses; no configuration may open them.
 const RESERVED: &[&str] = &["person", "group", "unit"];
@@ -71,9 +71,8 @@ pub(super) fn together(config: &Config) -> Vec<Mistake> {
         });
     }
     admission(config, &mut rules);
-    rules.must(config.store.path.is_some(), || {
-        "`store.path` must name a folder".to_owned()
-    });
+    store(config, &mut rules);
+    cluster(config, &mut rules);
     rules.must(config.import.ended_percent_max <= 100, || {
         "`import.ended_percent_max` must be at most 100".to_owned()
     });
@@ -131,6 +130,91 @@ fn admission(config: &Config, rules: &mut Rules) {
     });
     rules.must(!it.lag_target.is_zero(), || {
         "`admission.lag_target` must not be 0: every shard is late now and then".to_owned()
+    });
+}
+
+fn cluster(config: &Config, rules: &mut Rules) {
+    let it = &config.cluster;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let is_name = (1..=48).contains(&it.name.len()) && it.name.bytes().all(allowed);
+    rules.must(is_name, || {
+        format!(
+            "`cluster.name` is `{}`: it has 1 to 48 of a-z, A-Z, 0-9, `_`, `-`",
+            it.name
+        )
+    });
+    rules.must(
+        it.nats.is_empty() || config.store.backend == Backend::Scylla,
+        || "`cluster.nats` needs `store.backend = \"scylla\"`: nodes that share nothing have nothing to tell".to_owned(),
+    );
+    rules.must(it.password.is_empty() || !it.user.is_empty(), || {
+        "`cluster.password` needs `cluster.user`".to_owned()
+    });
+    rules.must(it.user.is_empty() || it.credentials_file.is_none(), || {
+        "`cluster.user` and `cluster.credentials_file` exclude each other: give one of them"
+            .to_owned()
+    });
+    rules.must(it.tls_certificate.is_some() == it.tls_key.is_some(), || {
+        "`cluster.tls_certificate` and `tls_key` go together: give both or neither".to_owned()
+    });
+    let periods = [
+        it.hello_interval,
+        it.look_interval,
+        it.look_interval_without_bus,
+    ];
+    rules.must(periods.iter().all(|period| !period.is_zero()), || {
+        "`cluster.hello_interval`, `look_interval` and `look_interval_without_bus` must not be 0".to_owned()
+    });
+    rules.must(
+        it.gone_after.as_ms() >= 2 * it.hello_interval.as_ms(),
+        || "`cluster.gone_after` must be at least twice `cluster.hello_interval`".to_owned(),
+    );
+}
+
+fn store(config: &Config, rules: &mut Rules) {
+    let (embedded, cluster) = (&config.store, &config.store_scylla);
+    match embedded.backend {
+        Backend::Embedded => rules.must(embedded.path.is_some(), || {
+            "`store.path` must name a folder".to_owned()
+        }),
+        Backend::Scylla => rules.must(!cluster.nodes.is_empty(), || {
+            "`store.scylla.nodes` must name a node of the cluster".to_owned()
+        }),
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let keyspace = cluster.keyspace.as_str();
+    let is_name = (1..=48).contains(&keyspace.len()) && keyspace.bytes().all(allowed);
+    rules.must(is_name, || {
+        format!("`store.scylla.keyspace` is `{keyspace}`: it has 1 to 48 of a-z, A-Z, 0-9, `_`")
+    });
+    rules.must(cluster.replication_factor > 0, || {
+        "`store.scylla.replication_factor` must be at least 1".to_owned()
+    });
+    rules.must(
+        !cluster.local_quorum || !cluster.datacenter.is_empty(),
+        || "`store.scylla.local_quorum` needs `store.scylla.datacenter`".to_owned(),
+    );
+    rules.must(
+        cluster.password.is_empty() || !cluster.user.is_empty(),
+        || "`store.scylla.password` needs `store.scylla.user`".to_owned(),
+    );
+    let (chain, key) = (&cluster.tls_certificate, &cluster.tls_key);
+    rules.must(chain.is_some() == key.is_some(), || {
+        "`store.scylla.tls_certificate` and `tls_key` go together: give both or neither".to_owned()
+    });
+    let files = chain.is_some() || cluster.tls_authority.is_some();
+    rules.must(cluster.tls || !files, || {
+        "`store.scylla.tls_authority`, `tls_certificate` and `tls_key` need `store.scylla.tls`"
+            .to_owned()
+    });
+    let ordered =
+        !cluster.request_timeout.is_zero() && cluster.request_timeout <= cluster.call_timeout;
+    rules.must(ordered, || {
+        "`store.scylla.request_timeout` must not be 0, nor longer than `store.scylla.call_timeout`"
+            .to_owned()
+    });
+    rules.must(cluster.requests_in_flight_max > 0, || {
+        "`store.scylla.requests_in_flight_max` must be at least 1".to_owned()
     });
 }
 

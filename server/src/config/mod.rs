@@ -36,9 +36,9 @@ pub use error::{Mistake, Mistakes, Place};
 pub use example::{example, print};
 pub use section::{Field, Section};
 pub use sections::{
-    Admission, Api, Channel, Client, DataFormat, Drain, ErrorMode, Import, Listen, Log, LogFormat,
-    Metrics, Namespace, Node, PersonalChannel, RecoveryMode, Retention, Store, SubscriptionToken,
-    Token, Transport, Web,
+    Admission, Api, Backend, Channel, Client, Cluster, DataFormat, Drain, ErrorMode, Import,
+    Listen, Log, LogFormat, Metrics, Namespace, Node, PersonalChannel, RecoveryMode, Retention,
+    Store, StoreScylla, SubscriptionToken, Token, Transport, Web,
 };
 pub use setting::{Network, Period, Secret, Setting};
 pub use source::{ENV_PREFIX, Sources};
@@ -76,6 +76,10 @@ pub struct Config {
     pub import: Import,
     /// `[store]`
     pub store: Store,
+    /// `[store.scylla]`
+    pub store_scylla: StoreScylla,
+    /// The other nodes.
+    pub cluster: Cluster,
     /// `[drain]`
     pub drain: Drain,
     /// `[log]`
@@ -103,7 +107,7 @@ impl Config {
     }
 
     /// The sections with a fixed name, in the order they are written.
-    fn sections(&self) -> [(&'static str, &dyn Section); 18] {
+    fn sections(&self) -> [(&'static str, &dyn Section); 20] {
         [
             ("node", &self.node),
             ("listen", &self.listen),
@@ -122,6 +126,8 @@ impl Config {
             ("api", &self.api),
             ("import", &self.import),
             ("store", &self.store),
+            ("store.scylla", &self.store_scylla),
+            ("cluster", &self.cluster),
             ("drain", &self.drain),
             ("log", &self.log),
             ("metrics", &self.metrics),
@@ -146,6 +152,8 @@ impl Config {
             "api" => &mut self.api,
             "import" => &mut self.import,
             "store" => &mut self.store,
+            "store.scylla" => &mut self.store_scylla,
+            "cluster" => &mut self.cluster,
             "drain" => &mut self.drain,
             "log" => &mut self.log,
             "metrics" => &mut self.metrics,

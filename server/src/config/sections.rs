@@ -377,13 +377,93 @@ section! {
     }
 }
 
+choice! {
+    /// Which store.
+    Backend {
+        /// A folder on this machine.
+        Embedded = "embedded",
+        /// A cluster.
+        Scylla = "scylla",
+    }
+}
+
 section! {
-    /// The embedded store.
+    /// Where ledgers are kept.
     Store {
-        /// Its folder; made when it is not there.
+        /// "embedded" (a folder on this machine) or "scylla" (a cluster of ScyllaDB or Apache Cassandra, docs/cluster.md).
+        backend: Backend = Backend::Embedded,
+        /// The embedded store's folder; made when it is not there.
         path: Option<PathBuf> = Some(PathBuf::from("data")),
         /// Memory for its caches.
         cache_size_bytes: usize = 134_217_728,
+    }
+}
+
+section! {
+    /// The cluster, for `store.backend = "scylla"`. `klokke store migrate` makes its tables.
+    StoreScylla {
+        /// Some of its nodes as `host:port`; the others are found through them.
+        nodes: Vec<String> = Vec::new(),
+        /// The keyspace that holds the tables.
+        keyspace: String = "klokke".to_owned(),
+        /// Copies of everything, when `klokke store migrate` makes the keyspace.
+        replication_factor: u8 = 3,
+        /// The datacenter this node talks to; empty: all of them.
+        datacenter: String = String::new(),
+        /// A majority of that datacenter is enough. Only when no node of Klokke writes in another one: two of them would
+        /// not see each other's commits.
+        local_quorum: bool = false,
+        /// User; empty: the cluster asks for none.
+        user: String = String::new(),
+        /// Password; may be `file:PATH`.
+        password: Secret = Secret::default(),
+        /// Talk to the nodes over TLS.
+        tls: bool = false,
+        /// Certificates in PEM that sign the nodes'; none: those the system trusts.
+        tls_authority: Option<PathBuf> = None,
+        /// Certificate chain in PEM by which this node proves who it is, where the cluster asks for that.
+        tls_certificate: Option<PathBuf> = None,
+        /// Its private key in PEM.
+        tls_key: Option<PathBuf> = None,
+        /// Longest time for one request to the cluster; longer than the cluster's own timeouts, which know more.
+        request_timeout: Period = Period::from_secs(5),
+        /// Longest time for one call of the store with all its requests.
+        call_timeout: Period = Period::from_secs(15),
+        /// Requests under way at once; further ones wait.
+        requests_in_flight_max: usize = 1_024,
+    }
+}
+
+section! {
+    /// Several nodes on one store, and the NATS between them (docs/cluster.md). For `store.backend = "scylla"`. Without NATS the nodes
+    /// hear of each other's commits from the store alone.
+    Cluster {
+        /// NATS servers as `nats://host:port` or `tls://host:port`; any of them will do.
+        nats: Vec<String> = Vec::new(),
+        /// The cluster's name. Nodes hear only those with the same: two clusters may share a NATS.
+        name: String = "klokke".to_owned(),
+        /// User at NATS; empty: it asks for none.
+        user: String = String::new(),
+        /// Password; may be `file:PATH`.
+        password: Secret = Secret::default(),
+        /// A credentials file of NATS (JWT and seed), in place of user and password.
+        credentials_file: Option<PathBuf> = None,
+        /// Certificates in PEM that sign NATS' own; none: those the system trusts.
+        tls_authority: Option<PathBuf> = None,
+        /// Certificate chain in PEM by which this node proves who it is, where NATS asks for that.
+        tls_certificate: Option<PathBuf> = None,
+        /// Its private key in PEM.
+        tls_key: Option<PathBuf> = None,
+        /// How often a node says that it is there and where its ledgers stand.
+        hello_interval: Period = Period::from_secs(1),
+        /// A node that was silent for so long is gone: others look after its ledgers. Several of `hello_interval`.
+        gone_after: Period = Period::from_secs(5),
+        /// How often loaded ledgers are compared with the store, for what a node wrote that died before it could tell.
+        look_interval: Period = Period::from_secs(60),
+        /// The same without NATS or while it is away: so late are live messages from other nodes then.
+        look_interval_without_bus: Period = Period::from_secs(2),
+        /// Clocks of two nodes that differ by more are complained of in the log.
+        clock_skew_max: Period = Period::from_secs(1),
     }
 }
 

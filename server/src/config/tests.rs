@@ -125,6 +125,22 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
             "`admission.connects_at_once_max` must be from 1 to 100000",
         ),
         (
+            "[cluster]\nnats = [\"nats://a:4222\"]\n",
+            "`cluster.nats` needs `store.backend = \"scylla\"`: nodes that share nothing have nothing to tell",
+        ),
+        (
+            "[cluster]\nname = \"a.b\"\n",
+            "`cluster.name` is `a.b`: it has 1 to 48 of a-z, A-Z, 0-9, `_`, `-`",
+        ),
+        (
+            "[cluster]\ngone_after = \"1s\"\n",
+            "`cluster.gone_after` must be at least twice `cluster.hello_interval`",
+        ),
+        (
+            "[cluster]\nuser = \"a\"\ncredentials_file = \"b\"\n",
+            "`cluster.user` and `cluster.credentials_file` exclude each other: give one of them",
+        ),
+        (
             "[admission]\nwait_max = \"10s\"\n",
             "`admission.wait_max` must be shorter than `client.stale_close_delay`",
         ),

@@ -2,10 +2,12 @@
 //! numbers commits and offsets, writes, applies, delivers and answers, in that order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::base::Base;
+use super::foreign::News;
 use super::handle::{Entered, Ledgers};
 use super::outbox::Courier;
 use super::port::ShardAnswer;
@@ -38,6 +40,8 @@ pub(super) enum Message<S: State> {
     Trimmed(Vec<(ChannelName, u64)>),
     /// Look whether outbox items wait.
     Outbox,
+    /// Other nodes wrote.
+    News(News),
 }
 
 pub(super) type Reply = oneshot::Sender<Result<Done, CallError>>;
@@ -66,6 +70,7 @@ pub(super) async fn run_actor<S: State>(
     ledgers: Ledgers<S>,
     ledger: LedgerId,
     mut messages: mpsc::Receiver<Message<S>>,
+    seq: Arc<AtomicU64>,
 ) {
     let context = Context {
         ledgers,
@@ -80,8 +85,15 @@ pub(super) async fn run_actor<S: State>(
     };
     let counts = &context.ledgers.inner().counts;
     let shard = context.ledgers.shard_of(&context.ledger);
+    if context.ledgers.inner().herald.has_others() {
+        // Records were read one page after the other, some of them perhaps newer than the head.
+        if let Err(error) = super::foreign::catch_up(&context, &mut base).await {
+            return turn_away(&context, &mut messages, &error.into()).await;
+        }
+    }
     let mut weight = Weight::new(counts.memory_of(shard));
     weight.update(&base);
+    seq.store(base.head.seq, Ordering::Relaxed);
     let idle = context.ledgers.inner().idle_unload;
     let mut waiting = Vec::with_capacity(DRAIN_MAX);
     loop {
@@ -91,6 +103,7 @@ pub(super) async fn run_actor<S: State>(
             Ok(_) => {
                 serve(&context, &mut base, &mut waiting).await;
                 weight.update(&base);
+                seq.store(base.head.seq, Ordering::Relaxed);
             }
             Err(_) if context.ledgers.retire(&context.ledger, &messages) => return,
             Err(_) => {}
@@ -124,7 +137,7 @@ async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Mes
         }
         Message::Inspect(look) => look(Ok(&base.state)),
         Message::Enter(shard, channels, enter) => {
-            let answer = enter_at(base, channels, enter).await;
+            let answer = enter_at(context, base, channels, enter).await;
             context.ledgers.inner().outlet.answer(shard, answer).await;
         }
         Message::Trimmed(channels) => {
@@ -133,16 +146,18 @@ async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Mes
             }
         }
         Message::Outbox => super::outbox::start(context),
+        Message::News(news) => super::foreign::hear(context, base, news).await,
     }
 }
 
 async fn enter_at<S: State>(
-    base: &Base<S>,
+    context: &Context<S>,
+    base: &mut Base<S>,
     channels: ChannelsOf<S>,
     enter: EnterWith<S>,
 ) -> ShardAnswer {
     let names = channels(&base.state);
-    let heads = match base.heads(&names).await {
+    let heads = match super::foreign::heads_at(context, base, &names).await {
         Ok(heads) => heads,
         Err(error) => return enter(Err(error.into())),
     };
@@ -223,7 +238,7 @@ async fn turn_away<S: State>(
                 let answer = enter(Err(error));
                 context.ledgers.inner().outlet.answer(shard, answer).await;
             }
-            Message::Trimmed(_) | Message::Outbox => {}
+            Message::Trimmed(_) | Message::Outbox | Message::News(_) => {}
         }
     }
 }

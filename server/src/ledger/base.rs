@@ -114,6 +114,14 @@ impl<S: State> Base<S> {
         &self,
         channels: &[ChannelName],
     ) -> Result<Vec<ChannelHead>, StoreError> {
+        Ok(self.heads_with_source(channels).await?.0)
+    }
+
+    /// The same, and whether the store was read for it: where other nodes write, that may be newer than the rest.
+    pub(super) async fn heads_with_source(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<(Vec<ChannelHead>, bool), StoreError> {
         let known: Vec<Option<ChannelHead>> = {
             let mut cached = self.cached.borrow_mut();
             channels
@@ -128,7 +136,7 @@ impl<S: State> Base<S> {
             .map(|(channel, _)| channel.clone())
             .collect();
         if missing.is_empty() {
-            return Ok(known.into_iter().flatten().collect());
+            return Ok((known.into_iter().flatten().collect(), false));
         }
         let read = if self.head.seq == 0 {
             vec![ChannelHead::default(); missing.len()]
@@ -140,10 +148,10 @@ impl<S: State> Base<S> {
             cached.heads.insert(channel, *head);
         }
         let mut read = read.into_iter();
-        Ok(known
+        let heads = known
             .into_iter()
-            .filter_map(|head| head.or_else(|| read.next()))
-            .collect())
+            .filter_map(|head| head.or_else(|| read.next()));
+        Ok((heads.collect(), true))
     }
 
     /// What is remembered of an idempotency key.

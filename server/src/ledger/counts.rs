@@ -28,6 +28,12 @@ pub(super) struct Counts {
     calls: Spread,
     /// Somebody else wrote first.
     pub(super) conflicts: Count,
+    /// Commits of other nodes, taken in as they were told ...
+    pub(super) foreign_told: Count,
+    /// ... and as they were read.
+    pub(super) foreign_read: Count,
+    /// Two commits with one number.
+    pub(super) forks: Count,
     groups: Spread,
     writes: Spread,
     /// By shard: what its ledgers keep at hand, and who is who.
@@ -57,6 +63,9 @@ impl Counts {
             replays: meters.counter(catalogue::LEDGER_REPLAYS, &[]),
             calls: meters.histogram(catalogue::LEDGER_CALL_SECONDS, &[]),
             conflicts: meters.counter(catalogue::LEDGER_CONFLICTS, &[]),
+            foreign_told: meters.counter(catalogue::LEDGER_FOREIGN_COMMITS, &["bus"]),
+            foreign_read: meters.counter(catalogue::LEDGER_FOREIGN_COMMITS, &["store"]),
+            forks: meters.counter(catalogue::LEDGER_FORKS, &[]),
             groups: meters.histogram(catalogue::LEDGER_GROUP, &[]),
             writes: meters.histogram(catalogue::LEDGER_COMMIT_SECONDS, &[]),
             memory: (0..shards.max(1)).map(memory_of).collect(),

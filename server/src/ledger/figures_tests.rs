@@ -74,7 +74,7 @@ fn call(job: impl Job<()> + 'static) -> Call<()> {
 
 impl<S: State> Bench<S> {
     /// What a series stands at; 0 when it is not there.
-    fn counted(&self, series: &str) -> i64 {
+    pub(crate) fn counted(&self, series: &str) -> i64 {
         let text = self.telemetry.exposition();
         let line = text
             .lines()

@@ -1,7 +1,7 @@
 //! [`Ledgers`]: the handle to all ledgers of this node, usable from any thread. It finds or starts
 //! the actor of a ledger and waits for its answer; it decides nothing.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Message, Reading, run_actor};
 use super::counts::Counts;
-use super::port::{Clock, Inbox, Outlet, ShardAnswer, Spawner};
+use super::foreign::News;
+use super::port::{Clock, Herald, Inbox, Outlet, ShardAnswer, Spawner};
 use super::{Call, CallError, ChannelName, Done, Epoch, IndexKey, LedgerId, RecordKey, State};
 use crate::store::{ChannelEntry, ChannelHead, EntryRange, Store};
 use crate::telemetry::{Meters, now_us};
@@ -36,8 +37,12 @@ pub struct Setup<S: State> {
     pub outlet: Arc<dyn Outlet<S>>,
     /// Who makes jobs of outbox items.
     pub inbox: Arc<dyn Inbox<S>>,
+    /// Who tells other nodes.
+    pub herald: Arc<dyn Herald>,
     /// Time and chance.
     pub clock: Arc<dyn Clock>,
+    /// What the epochs of ledgers without a commit are made of; the same on all nodes of a cluster. `None` for a node alone.
+    pub epoch_seed: Option<u128>,
     /// When idle ledgers are unloaded; [`IDLE_UNLOAD`] unless a test wants another.
     pub idle_unload: Duration,
     /// Where is counted.
@@ -70,6 +75,7 @@ pub(super) struct Inner<S: State> {
     pub(super) spawner: Arc<dyn Spawner>,
     pub(super) outlet: Arc<dyn Outlet<S>>,
     pub(super) inbox: Arc<dyn Inbox<S>>,
+    pub(super) herald: Arc<dyn Herald>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) idle_unload: Duration,
     pub(super) counts: Counts,
@@ -79,7 +85,16 @@ pub(super) struct Inner<S: State> {
     /// Actors that run; who waits for their end is told when it is the last.
     actors: AtomicUsize,
     ended: tokio::sync::Notify,
-    table: Vec<Mutex<HashMap<LedgerId, mpsc::Sender<Message<S>>>>>,
+    table: Vec<Mutex<Table<S>>>,
+}
+
+type Table<S> = HashMap<LedgerId, Loaded<S>>;
+
+/// A ledger that is loaded.
+struct Loaded<S: State> {
+    mailbox: mpsc::Sender<Message<S>>,
+    /// Its head, as of the last round.
+    seq: Arc<AtomicU64>,
 }
 
 /// Entries of a channel with where the channel stood when they were read.
@@ -130,7 +145,7 @@ impl<S: State> Ledgers<S> {
     /// Makes the handle; no ledger is loaded yet.
     #[must_use]
     pub fn new(setup: Setup<S>) -> Self {
-        let nonce = setup.clock.random();
+        let nonce = setup.epoch_seed.unwrap_or_else(|| setup.clock.random());
         let counts = Counts::new(&setup.meters, setup.spawner.shards());
         let table = (0..TABLE_PARTS).map(|_| Mutex::default()).collect();
         Self {
@@ -139,6 +154,7 @@ impl<S: State> Ledgers<S> {
                 spawner: setup.spawner,
                 outlet: setup.outlet,
                 inbox: setup.inbox,
+                herald: setup.herald,
                 clock: setup.clock,
                 idle_unload: setup.idle_unload,
                 counts,
@@ -262,6 +278,29 @@ impl<S: State> Ledgers<S> {
         self.inner.table.iter().map(|part| lock(part).len()).sum()
     }
 
+    /// The ledgers that are loaded, each with its head as of the last round.
+    #[must_use]
+    pub fn positions(&self) -> Vec<(LedgerId, u64)> {
+        let mut all = Vec::new();
+        for part in &self.inner.table {
+            let part = lock(part);
+            all.extend(
+                part.iter()
+                    .map(|(id, it)| (id.clone(), it.seq.load(Ordering::Relaxed))),
+            );
+        }
+        all
+    }
+
+    /// Hands on what other nodes tell of a ledger. Who is not loaded reads the store when it is; false when it is loaded and
+    /// has too much to do, so that it has to be told again.
+    pub fn tell(&self, ledger: &LedgerId, news: News) -> bool {
+        let part = lock(self.part(ledger));
+        part.get(ledger).is_none_or(|it| {
+            it.mailbox.is_closed() || it.mailbox.try_send(Message::News(news)).is_ok()
+        })
+    }
+
     /// Takes no more calls and lets the actors end when they have answered what waits.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::SeqCst);
@@ -293,7 +332,7 @@ impl<S: State> Ledgers<S> {
         if self.inner.closed.load(Ordering::SeqCst) {
             return Err(CallError::Closed);
         }
-        let message = match part.get(ledger) {
+        let message = match part.get(ledger).map(|it| &it.mailbox) {
             Some(mailbox)
                 if mailbox.capacity() <= must_stay_free(&message) && !mailbox.is_closed() =>
             {
@@ -310,14 +349,17 @@ impl<S: State> Ledgers<S> {
             },
             None => message,
         };
-        let mailbox = self.start(ledger)?;
-        mailbox.try_send(message).map_err(|_| CallError::Closed)?;
-        part.insert(ledger.clone(), mailbox);
+        let loaded = self.start(ledger)?;
+        let sent = loaded.mailbox.try_send(message);
+        sent.map_err(|_| CallError::Closed)?;
+        part.insert(ledger.clone(), loaded);
         Ok(())
     }
 
-    fn start(&self, ledger: &LedgerId) -> Result<mpsc::Sender<Message<S>>, CallError> {
+    fn start(&self, ledger: &LedgerId) -> Result<Loaded<S>, CallError> {
         let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
+        let seq = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&seq);
         let (ledgers, id) = (self.clone(), ledger.clone());
         let running = Running::new(&self.inner);
         let shard = self.shard_of(ledger);
@@ -325,7 +367,7 @@ impl<S: State> Ledgers<S> {
             move || -> futures_util::future::LocalBoxFuture<'static, ()> {
                 Box::pin(async move {
                     let _running = running;
-                    run_actor(ledgers, id, messages).await;
+                    run_actor(ledgers, id, messages, told).await;
                 })
             },
         );
@@ -333,7 +375,7 @@ impl<S: State> Ledgers<S> {
             .spawner
             .spawn(shard, task)
             .map_err(|_| CallError::Closed)?;
-        Ok(mailbox)
+        Ok(Loaded { mailbox, seq })
     }
 
     /// The shard whose thread a ledger's actor runs on.
@@ -355,10 +397,10 @@ impl<S: State> Ledgers<S> {
     pub(super) fn send_if_loaded(&self, ledger: &LedgerId, message: Message<S>) -> bool {
         let part = lock(self.part(ledger));
         part.get(ledger)
-            .is_some_and(|mailbox| mailbox.try_send(message).is_ok())
+            .is_some_and(|it| it.mailbox.try_send(message).is_ok())
     }
 
-    fn part(&self, ledger: &LedgerId) -> &Mutex<HashMap<LedgerId, mpsc::Sender<Message<S>>>> {
+    fn part(&self, ledger: &LedgerId) -> &Mutex<Table<S>> {
         &self.inner.table[ledger.hash32() as usize / 7 % TABLE_PARTS]
     }
 

@@ -66,10 +66,14 @@ mod codec;
 #[cfg(test)]
 mod codec_tests;
 mod commit;
+pub mod copy;
 mod counts;
 pub(crate) mod derived;
 #[cfg(test)]
 mod figures_tests;
+mod foreign;
+#[cfg(test)]
+mod foreign_tests;
 mod handle;
 pub mod inspect;
 mod job;
@@ -99,14 +103,15 @@ pub use commit::{
     Actor, Audience, Commit, CommitHash, Content, Entry, IdempotencyKey, IndexKey, KEY_BYTES_MAX,
     OutboxItem, Publisher, RecordChange, RecordKey,
 };
+pub use foreign::News;
 pub use handle::{Entered, Entries, IDLE_UNLOAD, Ledgers, MAILBOX_CALLS, Setup};
 pub use job::{Append, Call, CallError, Done, Job, Refusal};
 pub use name::{
     DOMAIN_NAMESPACES, LEDGER_ID_BYTES_MAX, LedgerId, LedgerIdError, NAMESPACE_BUCKETS,
 };
 pub use port::{
-    Clock, Delivery, Inbox, NoInbox, Outlet, ShardAnswer, ShardGone, SpawnTask, Spawner,
-    SystemClock,
+    Clock, Delivery, Herald, Inbox, NoHerald, NoInbox, Outlet, ShardAnswer, ShardGone, SpawnTask,
+    Spawner, SystemClock,
 };
 pub use state::{Damage, State};
 pub use view::{SCAN_LIMIT_MAX, View};

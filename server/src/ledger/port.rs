@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use super::{Commit, Entry, Job, LedgerId, State};
+use super::{Commit, Entry, Job, LedgerId, SealedCommit, State};
 
 /// Puts ledger actors onto shard threads.
 pub trait Spawner: Send + Sync + 'static {
@@ -93,6 +93,27 @@ impl ShardAnswer {
 impl fmt::Debug for ShardAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ShardAnswer")
+    }
+}
+
+/// Tells other nodes of commits that are durable. A hint, never the truth: it may be lost, come late, twice, or in another order.
+pub trait Herald: Send + Sync + 'static {
+    /// Commits of a ledger, in order, are durable. Never waits.
+    fn durable(&self, ledger: &LedgerId, commits: &[SealedCommit]);
+
+    /// Whether there are other nodes that write the same store.
+    fn has_others(&self) -> bool;
+}
+
+/// For a node alone.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoHerald;
+
+impl Herald for NoHerald {
+    fn durable(&self, _: &LedgerId, _: &[SealedCommit]) {}
+
+    fn has_others(&self) -> bool {
+        false
     }
 }
 

@@ -96,7 +96,12 @@ impl<S: State> Ledgers<S> {
     /// # Errors
     /// When the list of ledgers cannot be read or the store is unavailable; single damaged
     /// ledgers are counted.
-    pub async fn retain(&self, now_ms: u64, rules: &Rules) -> Result<Retained, CallError> {
+    pub async fn retain(
+        &self,
+        now_ms: u64,
+        rules: &Rules,
+        is_ours: &(dyn Fn(&LedgerId) -> bool + Sync),
+    ) -> Result<Retained, CallError> {
         let mut done = Retained::default();
         let mut after: Option<LedgerId> = None;
         loop {
@@ -105,7 +110,7 @@ impl<S: State> Ledgers<S> {
                 return Ok(done);
             };
             after = Some(last.clone());
-            for (ledger, head) in page {
+            for (ledger, head) in page.into_iter().filter(|(ledger, _)| is_ours(ledger)) {
                 done.ledgers += 1;
                 match self.retain_one(&ledger, &head, now_ms, rules).await {
                     Ok(entries) => done.entries += entries,
@@ -377,7 +382,11 @@ mod tests {
                 held_channels: HashSet::from([chat.clone()]),
                 ..rules(two)
             };
-            bench.ledgers.retain(now_ms, &held).await.expect("done");
+            bench
+                .ledgers
+                .retain(now_ms, &held, &|_| true)
+                .await
+                .expect("done");
             assert_eq!(
                 offsets(&bench, &chat).await,
                 [1, 2, 3, 4, 5],
@@ -387,7 +396,7 @@ mod tests {
             assert_eq!(store.anchor(&ledger).await.expect("read").seq, 0);
             let done = bench
                 .ledgers
-                .retain(now_ms, &rules(two))
+                .retain(now_ms, &rules(two), &|_| true)
                 .await
                 .expect("done");
             assert_eq!((done.entries, done.failed), (3, 0));
@@ -410,7 +419,7 @@ mod tests {
             };
             bench
                 .ledgers
-                .retain(now_ms, &rules(aged))
+                .retain(now_ms, &rules(aged), &|_| true)
                 .await
                 .expect("done");
             assert_eq!(offsets(&bench, &chat).await, [0u64; 0]);

@@ -17,8 +17,7 @@ use super::port::Delivery;
 use super::state::is_resident;
 use super::view::{Overlay, Staged, View};
 use super::{
-    Call, CallError, Commit, CommitHash, Done, Entry, IdempotencyKey, KEY_BYTES_MAX, SealedCommit,
-    State,
+    Call, CallError, Commit, Done, Entry, IdempotencyKey, KEY_BYTES_MAX, SealedCommit, State,
 };
 use crate::store::{Batch, CommitError, Head, Record, StoreError};
 
@@ -33,9 +32,6 @@ const COMMIT_BYTES_MAX: usize = 4 << 20;
 
 /// How often a call is run again because somebody else wrote first.
 const CONFLICT_TRIES_MAX: usize = 4;
-
-/// Missing commits read at once after somebody else wrote.
-const CATCH_UP_PAGE: usize = 256;
 
 /// See the module.
 pub(super) struct Round<S: State> {
@@ -297,6 +293,9 @@ impl<S: State> Round<S> {
         };
         match written {
             Ok(()) => {
+                // First, so that other nodes begin their own fan-out while this one does its own.
+                let herald = &context.ledgers.inner().herald;
+                herald.durable(&base.ledger, &round.sealed);
                 for (sealed, arrived_us) in round.sealed.iter().zip(&round.arrived_us) {
                     counts.committed(&base.ledger, &sealed.commit);
                     apply_and_deliver(context, base, sealed, *arrived_us).await;
@@ -307,7 +306,7 @@ impl<S: State> Round<S> {
             }
             Err(CommitError::Conflict { .. }) => {
                 counts.conflicts.add(1);
-                match catch_up(context, base).await {
+                match super::foreign::catch_up(context, base).await {
                     Ok(()) => round
                         .calls
                         .into_iter()
@@ -405,31 +404,6 @@ async fn resolve<S: State>(base: &Base<S>, sealed: &[SealedCommit]) -> Result<()
         }
     }
     Err(CommitError::Conflict { expected, found })
-}
-
-/// Takes in what somebody else wrote, delivering it like one's own.
-async fn catch_up<S: State>(context: &Context<S>, base: &mut Base<S>) -> Result<(), StoreError> {
-    context.ledgers.inner().counts.read_backs.add(1);
-    loop {
-        let page = base
-            .store
-            .commits_since(&base.ledger, base.head.seq, CATCH_UP_PAGE)
-            .await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for sealed in &page {
-            let prev = if base.head.seq == 0 {
-                CommitHash::GENESIS
-            } else {
-                base.head.hash
-            };
-            if !sealed.follows(&base.ledger, base.head.seq + 1, prev) {
-                return Err(base.missing(base.head.seq + 1));
-            }
-            apply_and_deliver(context, base, sealed, 0).await;
-        }
-    }
 }
 
 async fn apply_and_deliver<S: State>(

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Clock, Delivery, Inbox, Ledgers, NoInbox, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask,
-    Spawner, State,
+    Clock, Delivery, Herald, Inbox, Ledgers, NoInbox, Outlet, Setup, ShardAnswer, ShardGone,
+    SpawnTask, Spawner, State,
 };
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -117,6 +117,11 @@ impl HandClock {
         self.now_ms.fetch_add(by, Ordering::SeqCst);
     }
 
+    /// What is drawn from now on, so that two nodes draw different numbers.
+    pub fn draw_from(&self, first: u64) {
+        self.drawn.store(first + 1, Ordering::SeqCst);
+    }
+
     /// Moves it back, as an operator or a time server does.
     pub fn set_back(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).expect("a test does not last so long");
@@ -154,8 +159,23 @@ impl<S: State> Bench<S> {
 
     /// Ledgers on a store.
     pub fn with_inbox(store: Arc<dyn Store>, inbox: Arc<dyn Inbox<S>>) -> Self {
+        Self::make(store, inbox, Arc::new(super::NoHerald), 0)
+    }
+
+    /// One of several nodes on a store.
+    pub fn with_herald(store: Arc<dyn Store>, herald: Arc<dyn Herald>, node: u64) -> Self {
+        Self::make(store, Arc::new(NoInbox), herald, node)
+    }
+
+    fn make(
+        store: Arc<dyn Store>,
+        inbox: Arc<dyn Inbox<S>>,
+        herald: Arc<dyn Herald>,
+        node: u64,
+    ) -> Self {
         let recorder = Arc::new(Recorder::default());
         let clock = HandClock::at(1_800_000_000_000);
+        clock.draw_from(node << 32);
         let telemetry = Telemetry::new();
         let ledgers = Ledgers::new(Setup {
             store,
@@ -163,6 +183,8 @@ impl<S: State> Bench<S> {
             outlet: Arc::<Recorder<S>>::clone(&recorder),
             inbox,
             clock: Arc::<HandClock>::clone(&clock),
+            herald,
+            epoch_seed: Some(1),
             idle_unload: super::IDLE_UNLOAD,
             meters: telemetry.meters(),
         });

@@ -171,6 +171,8 @@ fn start_with_gate(
         }),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
+        herald: Arc::new(crate::ledger::NoHerald),
+        epoch_seed: None,
         idle_unload: IDLE_UNLOAD,
         meters: telemetry.meters(),
     });

@@ -21,19 +21,24 @@ fn channel(name: &str) -> ChannelName {
 }
 
 /// Runs every check, each on an empty store of its own.
-pub async fn suite<S: Store>(make: impl Fn() -> S) {
-    an_empty_store_has_nothing(&make()).await;
-    what_was_committed_reads_back(&make()).await;
-    a_conflict_changes_nothing(&make()).await;
-    a_malformed_batch_is_refused(&make()).await;
-    records_are_found_scanned_and_indexed(&make()).await;
-    entries_are_dense_and_paged(&make()).await;
-    ledgers_do_not_mix(&make()).await;
-    keys_are_remembered(&make()).await;
-    the_outbox_is_kept_until_it_is_done(&make()).await;
-    trimming_leaves_an_anchor(&make()).await;
-    concurrent_writers_lose_nothing(Arc::new(make())).await;
-    a_closed_store_refuses(&make()).await;
+pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
+    an_empty_store_has_nothing(&make().await).await;
+    what_was_committed_reads_back(&make().await).await;
+    a_conflict_changes_nothing(&make().await).await;
+    a_malformed_batch_is_refused(&make().await).await;
+    many_commits_go_in_one_batch(&make().await).await;
+    records_are_found_scanned_and_indexed(&make().await).await;
+    a_record_changes_many_times(&make().await).await;
+    entries_are_dense_and_paged(&make().await).await;
+    ledgers_do_not_mix(&make().await).await;
+    lists_are_whole_however_they_are_paged(&make().await).await;
+    keys_are_remembered(&make().await).await;
+    the_outbox_is_kept_until_it_is_done(&make().await).await;
+    trimming_leaves_an_anchor(&make().await).await;
+    trimming_ends_in_the_middle_of_a_batch(&make().await).await;
+    concurrent_writers_lose_nothing(Arc::new(make().await)).await;
+    of_rivals_one_wins(Arc::new(make().await)).await;
+    a_closed_store_refuses(&make().await).await;
 }
 
 async fn an_empty_store_has_nothing(store: &impl Store) {
@@ -157,6 +162,254 @@ async fn a_malformed_batch_is_refused(store: &impl Store) {
         .commit(chain.batch(|_, _| {}))
         .await
         .expect("the ledger goes on");
+}
+
+async fn many_commits_go_in_one_batch(store: &impl Store) {
+    let mut chain = Chain::new("G1");
+    let mut seq = 0;
+    for size in [1, 100, 3, 40] {
+        let expected_seq = seq;
+        let mut commits = Vec::new();
+        for _ in 0..size {
+            seq += 1;
+            let entry = chain.entry(&["unit:G1"], &seq.to_string());
+            commits.push(chain.next(|commit| {
+                commit.entries = vec![entry];
+                commit.records = vec![put("last", &seq.to_string(), &[], &[])];
+            }));
+        }
+        let batch = Batch {
+            ledger: chain.ledger.clone(),
+            expected_seq,
+            commits,
+        };
+        store.commit(batch).await.expect("commit");
+    }
+    let head = store.head(&chain.ledger).await.expect("read");
+    assert_eq!(head, Some(chain.head.clone()));
+    for (after, limit) in [
+        (0, 500),
+        (0, 1),
+        (1, 7),
+        (50, 60),
+        (100, 2),
+        (101, 99),
+        (143, 9),
+    ] {
+        let read = store.commits_since(&chain.ledger, after, limit).await;
+        let read = read.expect("read");
+        let seqs: Vec<_> = read.iter().map(|sealed| sealed.commit.seq).collect();
+        let wanted: Vec<_> = (after + 1..=144).take(limit).collect();
+        assert_eq!(seqs, wanted, "{after} {limit}");
+    }
+    let none = store.commits_since(&chain.ledger, 144, 9).await;
+    assert!(none.expect("read").is_empty());
+    let unit = channel("unit:G1");
+    for (order, offsets) in [
+        (Order::Ascending, (30..=90).collect::<Vec<_>>()),
+        (Order::Descending, (30..=90).rev().collect()),
+    ] {
+        let read = store
+            .entries(&chain.ledger, &unit, range(30, 90, 100, order))
+            .await;
+        let read = read.expect("read");
+        let found: Vec<_> = read.iter().map(|entry| (entry.offset, entry.seq)).collect();
+        let wanted: Vec<_> = offsets.into_iter().map(|offset| (offset, offset)).collect();
+        assert_eq!(found, wanted);
+        assert!(
+            read.iter()
+                .all(|entry| *entry.entry.content.full == *entry.seq.to_string().as_bytes())
+        );
+    }
+    let rows = store
+        .entry_rows(&chain.ledger, &unit, 98, 5)
+        .await
+        .expect("read");
+    let rows: Vec<_> = rows.iter().map(|row| (row.offset, row.seq)).collect();
+    assert_eq!(
+        rows,
+        [(99, 99), (100, 100), (101, 101), (102, 102), (103, 103)]
+    );
+    let last = store
+        .get(&chain.ledger, &"last".into())
+        .await
+        .expect("read");
+    assert_eq!(
+        last.map(|record| (record.seq, record.value)),
+        Some((144, "144".into()))
+    );
+    // A number inside of a batch never was the head.
+    let inside = Batch {
+        ledger: chain.ledger.clone(),
+        expected_seq: 50,
+        commits: vec![chain.clone().next(|commit| commit.seq = 51)],
+    };
+    let refused = store.commit(inside).await;
+    assert!(
+        matches!(
+            refused,
+            Err(CommitError::Conflict {
+                expected: 50,
+                found: 144
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+async fn a_record_changes_many_times(store: &impl Store) {
+    let mut chain = Chain::new("G1");
+    let gone = |index: &[&str]| RecordChange {
+        value: None,
+        index: vec![],
+        ..put("r", "", &[], index)
+    };
+    let rounds: [(RecordChange, Option<&str>, usize); 6] = [
+        (put("r", "1", &["i"], &[]), Some("1"), 1),
+        (put("r", "2", &["i"], &[]), Some("2"), 1),
+        (gone(&["i"]), None, 0),
+        (put("r", "4", &["i", "j"], &[]), Some("4"), 1),
+        (put("r", "5", &["j"], &["i"]), Some("5"), 0),
+        (put("r", "6", &["i", "j"], &[]), Some("6"), 1),
+    ];
+    for (change, value, found) in rounds {
+        store
+            .commit(chain.batch(|_, commit| commit.records.push(change)))
+            .await
+            .expect("commit");
+        let read = store.get(&chain.ledger, &"r".into()).await.expect("read");
+        assert_eq!(read.map(|record| record.value), value.map(Bytes::from));
+        let rows = store
+            .lookup(&IndexKey::new("i"), None, 9)
+            .await
+            .expect("read");
+        assert_eq!(rows.len(), found, "after {value:?}");
+    }
+    // All of it again, in one batch.
+    let expected_seq = chain.head.seq;
+    let changes = [
+        gone(&["i", "j"]),
+        put("r", "8", &["i"], &[]),
+        put("r", "9", &[], &["i"]),
+    ];
+    let commits = changes.map(|change| chain.next(|commit| commit.records.push(change)));
+    let batch = Batch {
+        ledger: chain.ledger.clone(),
+        expected_seq,
+        commits: commits.into(),
+    };
+    store.commit(batch).await.expect("commit");
+    let read = store.get(&chain.ledger, &"r".into()).await.expect("read");
+    assert_eq!(read.map(|record| record.value), Some(Bytes::from("9")));
+    for key in ["i", "j"] {
+        assert!(
+            store
+                .lookup(&IndexKey::new(key), None, 9)
+                .await
+                .expect("read")
+                .is_empty()
+        );
+    }
+}
+
+async fn lists_are_whole_however_they_are_paged(store: &impl Store) {
+    let mut chain = Chain::new("G1");
+    let batch = chain.batch(|chain, commit| {
+        for i in 0..60 {
+            commit
+                .records
+                .push(put(&format!("r/{i:02}"), "x", &["i"], &[]));
+            commit
+                .entries
+                .push(chain.entry(&[&format!("person:G1/p{i}")], "x"));
+        }
+    });
+    store.commit(batch).await.expect("commit");
+    for i in 0..30 {
+        let mut chain = Chain::new(&format!("H{i}"));
+        let item = OutboxItem {
+            to: chain.ledger.clone(),
+            operation: "take".into(),
+            input: Bytes::new(),
+        };
+        store
+            .commit(chain.batch(|_, commit| commit.outbox = vec![item]))
+            .await
+            .expect("commit");
+    }
+    for page in [1, 7, 100] {
+        let mut keys: Vec<RecordKey> = Vec::new();
+        loop {
+            let more = store
+                .scan(&chain.ledger, "r/", keys.last(), page)
+                .await
+                .expect("read");
+            if more.is_empty() {
+                break;
+            }
+            assert!(more.len() <= page);
+            keys.extend(more.into_iter().map(|(key, _)| key));
+        }
+        let wanted: Vec<_> = (0..60)
+            .map(|i| RecordKey::from(format!("r/{i:02}")))
+            .collect();
+        assert_eq!(keys, wanted);
+        let mut rows: Vec<(LedgerId, RecordKey)> = Vec::new();
+        loop {
+            let more = store
+                .lookup(&IndexKey::new("i"), rows.last(), page)
+                .await
+                .expect("read");
+            if more.is_empty() {
+                break;
+            }
+            rows.extend(more);
+        }
+        assert_eq!(
+            rows.into_iter().map(|(_, key)| key).collect::<Vec<_>>(),
+            wanted
+        );
+        let mut names: Vec<ChannelName> = Vec::new();
+        loop {
+            let more = store
+                .channels(&chain.ledger, names.last(), page)
+                .await
+                .expect("read");
+            if more.is_empty() {
+                break;
+            }
+            names.extend(more);
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 60);
+        let mut ledgers: Vec<LedgerId> = Vec::new();
+        loop {
+            let more = store.ledgers(ledgers.last(), page).await.expect("read");
+            if more.is_empty() {
+                break;
+            }
+            ledgers.extend(more.into_iter().map(|(id, _)| id));
+        }
+        // Each store has an order of its own, in which nothing is missing and nothing comes twice.
+        ledgers.sort();
+        ledgers.dedup();
+        assert_eq!(ledgers.len(), 31);
+        let mut items: Vec<OutboxKey> = Vec::new();
+        loop {
+            let more = store
+                .outbox_pending(None, items.last(), page)
+                .await
+                .expect("read");
+            if more.is_empty() {
+                break;
+            }
+            items.extend(more);
+        }
+        items.sort();
+        items.dedup();
+        assert_eq!(items.len(), 30);
+    }
 }
 
 async fn records_are_found_scanned_and_indexed(store: &impl Store) {
@@ -488,6 +741,93 @@ async fn trimming_leaves_an_anchor(store: &impl Store) {
     assert_eq!(entries.iter().map(|e| e.offset).collect::<Vec<_>>(), [11]);
 }
 
+async fn trimming_ends_in_the_middle_of_a_batch(store: &impl Store) {
+    let mut chain = Chain::new("~ns.1");
+    let mut sealed = Vec::new();
+    for _ in 0..6 {
+        let expected_seq = chain.head.seq;
+        let mut commits = Vec::new();
+        for _ in 0..5 {
+            let entry = chain.entry(&["ns:a"], "x");
+            commits.push(chain.next(|commit| commit.entries = vec![entry]));
+        }
+        sealed.extend(commits.clone());
+        let batch = Batch {
+            ledger: chain.ledger.clone(),
+            expected_seq,
+            commits,
+        };
+        store.commit(batch).await.expect("commit");
+    }
+    let name = channel("ns:a");
+    for to in [3, 5, 6, 17, 17, 25, 29] {
+        let trim = Trim {
+            ledger: chain.ledger.clone(),
+            channels: vec![(name.clone(), to)],
+            commits_to: to,
+            forget_before_ms: 0,
+        };
+        store.trim(trim).await.expect("trim");
+        let anchor = store.anchor(&chain.ledger).await.expect("read");
+        let place = usize::try_from(to).expect("small") - 1;
+        assert_eq!((anchor.seq, anchor.hash), (to, sealed[place].hash));
+        for after in [0, to, to + 1] {
+            let left = store
+                .commits_since(&chain.ledger, after, 100)
+                .await
+                .expect("read");
+            let left: Vec<_> = left.iter().map(|sealed| sealed.commit.seq).collect();
+            assert_eq!(left, (after.max(to) + 1..=30).collect::<Vec<_>>());
+        }
+        let all = range(1, u64::MAX, 100, Order::Ascending);
+        let entries = store
+            .entries(&chain.ledger, &name, all)
+            .await
+            .expect("read");
+        let entries: Vec<_> = entries.iter().map(|entry| entry.offset).collect();
+        assert_eq!(entries, (to + 1..=30).collect::<Vec<_>>());
+    }
+    let batch = chain.batch(|chain, commit| commit.entries.push(chain.entry(&["ns:a"], "y")));
+    store.commit(batch).await.expect("the ledger goes on");
+}
+
+async fn of_rivals_one_wins<S: Store>(store: Arc<S>) {
+    const WRITERS: u128 = 4;
+    const EACH: usize = 10;
+    let ledger = LedgerId::parse("G1").expect("ok");
+    let writers = (0..WRITERS).map(|w| {
+        let (store, ledger) = (Arc::clone(&store), ledger.clone());
+        async move {
+            let mut won = Vec::new();
+            while won.len() < EACH {
+                let mut chain = Chain::new("G1");
+                if let Some(head) = store.head(&ledger).await.expect("read") {
+                    chain.head = head;
+                }
+                let id = uuid::Uuid::from_u128(w << 64 | won.len() as u128);
+                let batch = chain.batch(|_, commit| commit.id = id);
+                match store.commit(batch).await {
+                    Ok(()) => won.push((chain.head.seq, id)),
+                    Err(CommitError::Conflict { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            won
+        }
+    });
+    let mut won: Vec<_> = futures_util::future::join_all(writers).await.concat();
+    won.sort();
+    let read = store.commits_since(&ledger, 0, 1_000).await.expect("read");
+    let there: Vec<_> = read
+        .iter()
+        .map(|sealed| (sealed.commit.seq, sealed.commit.id))
+        .collect();
+    assert_eq!(
+        there, won,
+        "each has exactly the numbers it was told it has"
+    );
+}
+
 async fn concurrent_writers_lose_nothing<S: Store>(store: Arc<S>) {
     let writers = (0..8).map(|w| {
         let store = Arc::clone(&store);
@@ -528,13 +868,13 @@ async fn a_closed_store_refuses(store: &impl Store) {
 
 #[tokio::test]
 async fn the_reference_store_conforms() {
-    suite(memory::MemoryStore::new).await;
+    suite(async || memory::MemoryStore::new()).await;
 }
 
 #[tokio::test]
 async fn the_embedded_store_conforms() {
     let folders = std::sync::Mutex::new(Vec::new());
-    suite(|| {
+    suite(async || {
         let folder = tempfile::tempdir().expect("a folder");
         let opened = fjall::FjallStore::open(folder.path(), &fjall::Options::default());
         folders.lock().expect("not poisoned").push(folder);

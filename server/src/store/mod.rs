@@ -1,5 +1,6 @@
 //! The store: where commits are kept. This file is the contract; [`memory`] is the reference,
-//! [`fjall`](mod@fjall) the embedded backend, and `conformance` the suite both must pass.
+//! [`fjall`](mod@fjall) the embedded backend, [`scylla`](mod@scylla) the one on a cluster, and
+//! `conformance` the suite all must pass.
 //!
 //! A store knows ledgers, commits and the rows derived from them. It knows nothing of actors,
 //! rights or protocols.
@@ -17,9 +18,9 @@
 //! 6. **Damage is an error.** A row that is missing, altered, undecodable or out of place is
 //!    [`StoreError::Damaged`] naming ledger and place. A read never skips it, and never answers
 //!    with something that was not written.
-//! 7. **After a failed write or flush the store is poisoned**: it refuses every later write with
-//!    [`StoreError::Unavailable`] until it is opened anew, because after a failed fsync nobody
-//!    knows what the disk has.
+//! 7. **After a failed write or flush a store with a disk of its own is poisoned**: it refuses every
+//!    later write with [`StoreError::Unavailable`] until it is opened anew, because after a failed
+//!    fsync nobody knows what the disk has. (A cluster's nodes judge their own disks.)
 
 use std::sync::Arc;
 
@@ -30,14 +31,20 @@ use crate::ledger::{
     ChannelName, CommitHash, Entry, Epoch, IndexKey, LedgerId, RecordKey, SealedCommit,
 };
 
+mod cache;
 #[cfg(test)]
 pub mod chain;
 #[cfg(test)]
 pub mod conformance;
+mod fault;
 #[cfg(test)]
 pub mod faulty;
 pub mod fjall;
+mod keys;
 pub mod memory;
+mod rows;
+pub mod scylla;
+mod status;
 
 /// Where a ledger stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -366,6 +366,19 @@ catalogue! {
         "Commits a ledger handed to the store at once.";
     LEDGER_CONFLICTS: Counter = "klokke_ledger_conflicts_total", Things, [],
         "Groups of commits refused because somebody else wrote first; their calls are run again.";
+    BUS_UP: Gauge = "klokke_bus_up", Things, [],
+        "1 while the bus between the nodes is there; 0 while what others write is read from the store.";
+    BUS_MESSAGES: Counter = "klokke_bus_messages_total", Things,
+        [label("direction", Values::OneOf(&["in", "out"])), label("kind", Values::OneOf(&["commits", "positions", "hello", "unknown", "undecodable"]))],
+        "Messages told to other nodes or heard of them.";
+    BUS_DROPPED: Counter = "klokke_bus_dropped_total", Things, [label("direction", Values::OneOf(&["in", "out"]))],
+        "Hints not told because the bus was away or behind, or not taken because a ledger had too much to do; found later.";
+    BUS_LOOKS: Counter = "klokke_bus_looks_total", Things, [],
+        "Times a loaded ledger was compared with the store because the bus could not be relied on.";
+    LEDGER_FOREIGN_COMMITS: Counter = "klokke_ledger_foreign_commits_total", Things, [label("way", Values::OneOf(&["bus", "store"]))],
+        "Commits of other nodes taken in: as the bus told them, or read from the store because the bus did not.";
+    LEDGER_FORKS: Counter = "klokke_ledger_forks_total", Things, [],
+        "Times two different commits with one number were told of. Never anything but 0.";
     LEDGER_MAILBOX_FULL: Counter = "klokke_ledger_mailbox_full_total", Things, [],
         "Calls refused because a ledger had as many waiting as allowed.";
     LEDGER_REPLAYS: Counter = "klokke_ledger_replayed_calls_total", Things, [],
@@ -390,6 +403,18 @@ catalogue! {
     STORE_ERRORS: Counter = "klokke_store_errors_total", Things,
         [label("kind", Values::OneOf(&["conflict", "unknown", "unavailable", "damaged"]))],
         "Answers of the store that were not what was hoped for.";
+    STORE_LWT: Counter = "klokke_store_lwt_total", Things,
+        [label("outcome", Values::OneOf(&["applied", "not_applied", "unclear", "not_begun"]))],
+        "Lightweight transactions of the store on a cluster; those that were not applied met another writer.";
+    STORE_UNCLEAR: Counter = "klokke_store_unclear_writes_total", Things,
+        [label("end", Values::OneOf(&["written", "not_written", "open"]))],
+        "Writes whose answer was lost, by what was found out about them.";
+    STORE_REPLAYED: Counter = "klokke_store_replayed_commits_total", Things, [],
+        "Commits whose derived rows another node, or a run before, had not written.";
+    STORE_SHARED_READS: Counter = "klokke_store_shared_reads_total", Things, [],
+        "Reads of commits answered by an equal one under way.";
+    STORE_IN_FLIGHT: Gauge = "klokke_store_requests_in_flight", Things, [],
+        "Requests to the cluster under way.";
     STORE_DAMAGE: Counter = "klokke_store_damage_total", Things, [],
         "Stored rows found damaged. Anything but 0 needs somebody to look.";
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Counts, Outcome, Step, Workshop};
 use crate::{
-    bench, dashboards,
+    bench, cassandra, dashboards,
     house::House,
     process::{Program, exists},
     setup, tidy,
@@ -21,6 +21,8 @@ const REAL_PARTS: &str = "klokke-tests";
 
 /// The suite that needs the load tester too, and a server that is broken on purpose.
 const LOAD_TESTER: &str = "loadtest";
+/// The test of several nodes, which needs what lies under and between them.
+const CLUSTER: &str = "cluster";
 
 /// All steps, the cheap ones first.
 pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
@@ -85,6 +87,11 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
             },
         ),
     ];
+    steps.push(Step::new(
+        "cassandra",
+        "the store on a cluster, against real Apache Cassandra",
+        on_cassandra,
+    ));
     steps.extend(real.into_iter().map(real_part));
     steps.extend([
         Step::new(
@@ -120,6 +127,67 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
         ),
     ]);
     Ok(steps)
+}
+
+/// The tests of the store on a cluster and of the bus, which `unit` counts as ignored: on one real node each.
+fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
+    with_cassandra(workshop, |nodes| {
+        let suite = ["test", "--package", "klokke", "--lib", "store::scylla::"];
+        let chosen = ["--", "--ignored", "--skip", "measure_"];
+        let said = cargo(workshop, &[&suite[..], &chosen].concat())
+            .variable("KLOKKE_CASSANDRA", nodes)
+            .run()?;
+        Ok(own(Counts::of_cargo(&said.lines).with_exit(said.ok)))
+    })
+}
+
+/// The bus on a real NATS, then whole nodes on NATS and Cassandra.
+fn cluster(workshop: &Workshop<'_>) -> Result<Outcome> {
+    let server = workshop.server()?;
+    let nats = setup::nats(workshop.house)?;
+    with_cassandra(workshop, |nodes| {
+        let suites: [&[&str]; 2] = [
+            &["--package", "klokke", "--lib", "bus::", "--", "--ignored"],
+            &["--package", REAL_PARTS, "--test", CLUSTER],
+        ];
+        let mut all = Counts::default();
+        for suite in suites {
+            let said = cargo(workshop, &[&["test"], suite].concat())
+                .variable("KLOKKE_CASSANDRA", nodes)
+                .variable("KLOKKE_NATS", &nats)
+                .variable("KLOKKE_BIN", &server)
+                .run()?;
+            all.add(Counts::of_cargo(&said.lines).with_exit(said.ok));
+        }
+        Ok(own(all))
+    })
+}
+
+const fn own(counts: Counts) -> Outcome {
+    Outcome::Counted {
+        counts,
+        foreign: false,
+    }
+}
+
+/// Does something with one real node; tells where it is, as the tests take it.
+fn with_cassandra(
+    workshop: &Workshop<'_>,
+    work: impl FnOnce(&str) -> Result<Outcome>,
+) -> Result<Outcome> {
+    let archives = setup::cassandra(workshop.house)?;
+    let folder = workshop
+        .house
+        .target()
+        .join(format!("cassandra-{}", std::process::id()));
+    println!("  starting Cassandra");
+    let outcome = cassandra::Cluster::start(&archives, &folder, 1, "").and_then(|node| {
+        let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
+        work(&addresses.join(","))
+    });
+    // The node is gone; what it wrote is nobody's any more. When it cannot be removed, the next `cargo clean` does it.
+    let _ = std::fs::remove_dir_all(&folder);
+    outcome
 }
 
 /// The feature that only the checker's test builds with: no other build sees whether it holds.
@@ -179,6 +247,10 @@ fn deny(workshop: &Workshop<'_>) -> Result<Outcome> {
 
 /// One integration test of the real-parts crate. The whole workspace is named so that no dependency is compiled twice.
 fn real_part(target: String) -> Step {
+    if target == CLUSTER {
+        let what = "several nodes on real Cassandra and NATS, which are killed, frozen and cut off";
+        return Step::new(CLUSTER, what, cluster);
+    }
     let name = target.replace('_', "-");
     Step::new(
         name,

@@ -54,6 +54,10 @@ const ROOMS: &[Room] = &[
         may_name: &["hub", "session", "store"],
     },
     Room {
+        name: "bus",
+        may_name: &["ledger", "store"],
+    },
+    Room {
         name: "people",
         may_name: &["ledger", "hub", "session", "store"],
     },

@@ -2,35 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::ledger::LedgerId;
+pub(super) use crate::store::fault::{at, derived, somewhere};
 use crate::store::{Damaged, Place, StoreError};
-
-pub(super) fn at(id: &LedgerId, seq: u64, what: &str) -> StoreError {
-    let ledger = id.as_str().into();
-    StoreError::Damaged(Damaged {
-        ledger,
-        place: Place::Seq(seq),
-        what: what.into(),
-    })
-}
-
-pub(super) fn derived(id: &LedgerId, what: &str) -> StoreError {
-    let ledger = id.as_str().into();
-    StoreError::Damaged(Damaged {
-        ledger,
-        place: Place::Derived,
-        what: what.into(),
-    })
-}
-
-pub(super) fn somewhere(what: &str) -> StoreError {
-    let ledger = "*".into();
-    StoreError::Damaged(Damaged {
-        ledger,
-        place: Place::Derived,
-        what: what.into(),
-    })
-}
 
 /// What the storage engine says: trouble with the disk is one thing, with what lies on it another.
 pub(super) fn engine(error: &fjall::Error) -> StoreError {

@@ -5,7 +5,7 @@
 //! - `witness`: why a damaged journal is found at start, although fjall itself cuts it silently.
 //! - `recovery`: what is checked when a store is opened; `preflight`: what of that comes before
 //!   fjall sees its files.
-//! - `keys`, `rows`, `files`: how rows lie on disk. `trim`: how they go.
+//! - `files`: where rows lie on disk (how, `keys` and `rows` of the store say). `trim`: how they go.
 //! - `open`: options, and why a store may not open. `fault`: other errors in the store's words.
 //!
 //! Each row has a checksum of its own over keyspace, key and value, besides those that fjall's
@@ -20,7 +20,6 @@ mod files;
 mod full_disk_tests;
 #[cfg(test)]
 mod group_tests;
-mod keys;
 #[cfg(test)]
 mod kill_tests;
 mod open;
@@ -28,8 +27,6 @@ mod pool;
 mod preflight;
 mod reader;
 mod recovery;
-mod rows;
-mod status;
 mod trim;
 mod witness;
 mod writer;
@@ -41,10 +38,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
+use self::cache::CommitCache;
 use self::files::Files;
 pub use self::open::{OpenError, Options};
 use self::pool::ReaderPool;
-use self::reader::{CommitCache, Reader};
+use self::reader::Reader;
 use self::status::{Read, Status};
 use self::trim::Portion;
 use self::writer::{Request, Writer};
@@ -52,6 +50,7 @@ use super::{
     Anchor, Batch, ChannelEntry, ChannelHead, CommitError, Damaged, EntryRange, EntryRow, Head,
     OutboxEnd, OutboxKey, Record, Remembered, Store, StoreError, Trim,
 };
+use super::{cache, keys, rows, status};
 use crate::ledger::{ChannelName, IndexKey, LedgerId, RecordKey, SealedCommit};
 use crate::telemetry::catalogue;
 

@@ -18,10 +18,11 @@ use fjall::Database;
 use futures_util::FutureExt;
 use hashbrown::HashMap;
 
+use super::cache::CommitCache;
 use super::fault::{at, plain};
 use super::files::{Files, KEYSPACES};
 use super::preflight::{self, Made};
-use super::reader::{CommitCache, Reader};
+use super::reader::Reader;
 use super::status::Status;
 use super::witness::{self, Heads, Testimony, Witness, Witnessed};
 use super::writer::lost_from;

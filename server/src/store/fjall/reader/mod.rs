@@ -2,9 +2,8 @@
 //! belongs, and stand next to its neighbours without a gap.
 //!
 //! - here: heads, and how a row is read. `said`: commits and entries. `derived`: what is found by
-//!   key. `cache`: decoded commits.
+//!   key.
 
-mod cache;
 mod derived;
 mod said;
 
@@ -12,7 +11,7 @@ use bytes::Bytes;
 use fjall::{Keyspace, Readable, Snapshot};
 use prost::Message;
 
-pub(super) use self::cache::CommitCache;
+use super::cache::CommitCache;
 use super::fault::{derived, engine, somewhere};
 use super::files::Files;
 use super::keys::{self, Parts};

@@ -11,10 +11,10 @@ const COMMITS_CACHED: usize = 512;
 const CACHED_BYTES_MAX: usize = 64 << 10;
 
 /// Decoded commits by ledger and sequence number.
-pub(in crate::store::fjall) struct CommitCache(Mutex<Cache<(LedgerId, u64), SealedCommit>>);
+pub(super) struct CommitCache(Mutex<Cache<(LedgerId, u64), SealedCommit>>);
 
 impl CommitCache {
-    pub(in crate::store::fjall) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Mutex::new(Cache::new(COMMITS_CACHED)))
     }
 

@@ -20,6 +20,14 @@ pub(super) enum Kind {
     Index = 5,
     Key = 6,
     Outbox = 7,
+    // Of the backend on a cluster alone.
+    CommitHead = 8,
+    State = 9,
+    Anchor = 10,
+    Forgotten = 11,
+    Top = 12,
+    Trimmed = 13,
+    Refused = 14,
 }
 
 /// Where a ledger stands and where its remaining commits begin.

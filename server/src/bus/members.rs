@@ -1,0 +1,274 @@
+//! Which nodes there are, and which of them a ledger's writes prefer. A machine without I/O.
+//!
+//! A node is there as long as it says so. Which one a ledger prefers is worked out by everybody alike from that (rendezvous hashing):
+//! nobody is asked, and when a node comes or goes only its own ledgers move. It is a preference, never a right: who thinks otherwise
+//! for a while writes too, and the store's compare-and-set decides.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::wire::Hello;
+use crate::ledger::LedgerId;
+
+/// Most nodes remembered. A national installation has some tens; more means that somebody floods the bus.
+const NODES_MAX: usize = 1_024;
+
+/// A node's id: drawn anew at each start, so that a node that was restarted is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(Uuid);
+
+impl NodeId {
+    /// Of a node that starts.
+    #[must_use]
+    pub const fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    pub(super) const fn to_bytes(self) -> [u8; 16] {
+        *self.0.as_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Uuid::from_slice(bytes).ok().map(Self)
+    }
+}
+
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Another node, as it last said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// What it said.
+    pub hello: Hello,
+    /// When it was heard, by this node's clock.
+    pub heard_ms: u64,
+}
+
+/// What changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A node came.
+    Joined(NodeId),
+    /// A node said that it goes, or was not heard of any more.
+    Gone(NodeId),
+}
+
+/// See the file.
+#[derive(Debug)]
+pub struct Members {
+    own: NodeId,
+    own_leaves: bool,
+    others: BTreeMap<NodeId, Member>,
+    gone_after_ms: u64,
+}
+
+impl Members {
+    /// This node alone.
+    #[must_use]
+    pub const fn new(own: NodeId, gone_after_ms: u64) -> Self {
+        Self {
+            own,
+            own_leaves: false,
+            others: BTreeMap::new(),
+            gone_after_ms,
+        }
+    }
+
+    /// A node said that it is there.
+    pub fn heard(&mut self, from: NodeId, hello: Hello, now_ms: u64) -> Option<Change> {
+        if from == self.own {
+            return None;
+        }
+        if hello.gone {
+            return self.others.remove(&from).map(|_| Change::Gone(from));
+        }
+        let is_known = self.others.contains_key(&from);
+        if !is_known && self.others.len() >= NODES_MAX {
+            return None;
+        }
+        let heard_ms = now_ms;
+        self.others.insert(from, Member { hello, heard_ms });
+        (!is_known).then_some(Change::Joined(from))
+    }
+
+    /// Who was not heard of for too long.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Change> {
+        let bound = self.gone_after_ms;
+        let silent = |member: &Member| now_ms.saturating_sub(member.heard_ms) > bound;
+        let gone: Vec<NodeId> = self
+            .others
+            .iter()
+            .filter(|(_, member)| silent(member))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &gone {
+            self.others.remove(id);
+        }
+        gone.into_iter().map(Change::Gone).collect()
+    }
+
+    /// This node is about to leave: no ledger prefers it any more, as long as there is another.
+    pub const fn leave(&mut self) {
+        self.own_leaves = true;
+    }
+
+    /// Whether this node is about to leave.
+    #[must_use]
+    pub const fn leaves(&self) -> bool {
+        self.own_leaves
+    }
+
+    /// All other nodes.
+    pub fn others(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
+        self.others.iter()
+    }
+
+    /// How many nodes there are, this one included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.others.len() + 1
+    }
+
+    /// The node that a ledger's writes prefer.
+    #[must_use]
+    pub fn preferred(&self, ledger: &LedgerId) -> NodeId {
+        let staying = self.others.iter().filter(|(_, it)| !it.hello.leaving);
+        let own = (!self.own_leaves).then_some(self.own);
+        let all = staying.map(|(id, _)| *id).chain(own);
+        all.max_by_key(|id| (weight(*id, ledger), *id))
+            .unwrap_or(self.own)
+    }
+}
+
+/// The same for all who ask: the follower writes it down, others read.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<RwLock<Members>>);
+
+impl Shared {
+    /// Of a node that begins.
+    #[must_use]
+    pub fn new(members: Members) -> Self {
+        Self(Arc::new(RwLock::new(members)))
+    }
+
+    /// Whether a ledger's writes, and what is done for it now and then, are this node's.
+    #[must_use]
+    pub fn prefers(&self, ledger: &LedgerId) -> bool {
+        let members = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        members.preferred(ledger) == members.own
+    }
+
+    /// Notes that this node is about to leave.
+    pub fn leave(&self) {
+        self.change(Members::leave);
+    }
+
+    pub(super) fn change<R>(&self, how: impl FnOnce(&mut Members) -> R) -> R {
+        how(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn weight(node: NodeId, ledger: &LedgerId) -> u64 {
+    let seed = xxh3_64_with_seed(&node.to_bytes(), 0);
+    xxh3_64_with_seed(ledger.as_str().as_bytes(), seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(n: u128) -> NodeId {
+        NodeId::new(Uuid::from_u128(n))
+    }
+
+    fn hello() -> Hello {
+        Hello {
+            name: "a".into(),
+            version: "1".into(),
+            settings: 0,
+            now_ms: 0,
+            leaving: false,
+            gone: false,
+        }
+    }
+
+    fn ledgers() -> Vec<LedgerId> {
+        let name = |n: u32| LedgerId::parse(&format!("G{n}")).expect("valid");
+        (0..3_000).map(name).collect()
+    }
+
+    #[test]
+    fn a_silent_node_is_gone_and_one_that_says_so_at_once() {
+        let mut members = Members::new(node(1), 5_000);
+        assert_eq!(
+            members.heard(node(2), hello(), 0),
+            Some(Change::Joined(node(2)))
+        );
+        assert_eq!(members.heard(node(2), hello(), 4_000), None);
+        assert_eq!(members.tick(9_000), []);
+        assert_eq!(members.tick(9_001), [Change::Gone(node(2))]);
+        assert_eq!(
+            members.heard(node(1), hello(), 0),
+            None,
+            "that is this node"
+        );
+        members.heard(node(3), hello(), 9_001);
+        let gone = Hello {
+            gone: true,
+            ..hello()
+        };
+        assert_eq!(
+            members.heard(node(3), gone, 9_002),
+            Some(Change::Gone(node(3)))
+        );
+        assert_eq!(members.count(), 1);
+    }
+
+    #[test]
+    fn all_nodes_prefer_the_same_and_only_a_lost_ones_ledgers_move() {
+        let all = [node(1), node(2), node(3)];
+        let seen_by = |own: NodeId, there: &[NodeId]| {
+            let mut members = Members::new(own, 5_000);
+            for id in there {
+                members.heard(*id, hello(), 0);
+            }
+            members
+        };
+        let views = all.map(|own| seen_by(own, &all));
+        let after = seen_by(node(1), &[node(2)]);
+        let mut shares = BTreeMap::new();
+        for ledger in ledgers() {
+            let preferred = views[0].preferred(&ledger);
+            assert!(
+                views
+                    .iter()
+                    .all(|view| view.preferred(&ledger) == preferred)
+            );
+            *shares.entry(preferred).or_insert(0) += 1;
+            if preferred != node(3) {
+                assert_eq!(after.preferred(&ledger), preferred);
+            }
+        }
+        assert!(
+            shares.values().all(|share| (800..1_200).contains(share)),
+            "{shares:?}"
+        );
+    }
+
+    #[test]
+    fn who_leaves_is_preferred_by_nothing() {
+        let mut members = Members::new(node(1), 5_000);
+        let ledger = ledgers().remove(0);
+        members.leave();
+        assert_eq!(members.preferred(&ledger), node(1), "there is nobody else");
+        members.heard(node(2), hello(), 0);
+        assert_eq!(members.preferred(&ledger), node(2));
+    }
+}

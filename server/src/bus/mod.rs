@@ -1,0 +1,75 @@
+//! The bus: hints that travel fast between the nodes of a cluster, never the truth.
+//!
+//! What is told here may be lost, come twice, late or in another order; whoever hears it decides by number and hash, and by the store.
+//! So the bus may be away: live delivery between nodes then takes as long as [`follow`] takes to look at the store, nothing is lost,
+//! nothing comes twice, and writing goes on. This room knows ledgers and their positions, and nothing of people or operations.
+
+mod follow;
+mod herald;
+mod members;
+mod nats;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use follow::{Pace, follow};
+pub use herald::BusHerald;
+pub use members::{Change, Member, Members, NodeId, Shared};
+pub use nats::{NatsError, NatsSettings, nats};
+pub use wire::{FORMAT, Hello, Message, Position, Undecodable};
+
+/// Largest message told. NATS refuses more than a megabyte unless told otherwise; what is larger is only named, and read from the store.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+
+/// Messages that may wait to be handed to the bus. A thousand commits are a fifth of a second of the busiest node; a bus that is further
+/// behind is as good as away.
+pub const OUTGOING_MAX: usize = 1_024;
+
+/// Messages heard that may wait to be looked at; a fifth of a second of a busy cluster.
+pub const INCOMING_MAX: usize = 4_096;
+
+/// The way to all other nodes.
+pub trait Bus: Send + Sync + 'static {
+    /// Tells all other nodes. Never waits; false when it was dropped because the bus is away or behind.
+    fn tell(&self, message: Bytes) -> bool;
+}
+
+/// What comes from the bus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// Another node told something.
+    Message(Bytes),
+    /// The bus is there (again): what was told meanwhile is unknown.
+    Up,
+    /// The bus is away.
+    Down,
+    /// It told more than was taken: something is missing.
+    Behind,
+}
+
+/// A bus and what comes from it.
+pub type Connected = (Arc<dyn Bus>, mpsc::Receiver<Incoming>);
+
+/// No bus: nobody is told and nobody heard, and what other nodes write is read from the store.
+#[must_use]
+pub fn nowhere() -> Connected {
+    struct Nowhere(
+        #[expect(dead_code, reason = "as long as it is there, the bus has not ended")]
+        mpsc::Sender<Incoming>,
+    );
+
+    impl Bus for Nowhere {
+        fn tell(&self, _: Bytes) -> bool {
+            false
+        }
+    }
+
+    let (tell, incoming) = mpsc::channel(1);
+    (Arc::new(Nowhere(tell)), incoming)
+}

@@ -1,0 +1,165 @@
+//! The bus over NATS core: one subject for a cluster, no streams, no acknowledgements.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+
+use super::{Bus, Connected, INCOMING_MAX, Incoming, OUTGOING_MAX};
+
+/// Longest pause between attempts to reach NATS again.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How the bus is reached.
+#[derive(Clone, Default)]
+pub struct NatsSettings {
+    /// `nats://host:port` or `tls://host:port`; any of them will do.
+    pub urls: Vec<String>,
+    /// The cluster's name: who has another one is not heard.
+    pub cluster: String,
+    /// This node's name, as NATS shows it.
+    pub node: String,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// The text of a credentials file (JWT and seed).
+    pub credentials: Option<String>,
+    /// Certificates to trust, besides the machine's.
+    pub authority: Option<PathBuf>,
+    /// Certificate and key to show.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl std::fmt::Debug for NatsSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsSettings")
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no bus.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NatsError {
+    /// The credentials are none.
+    #[error("the credentials for NATS cannot be used: {0}")]
+    Credentials(#[source] std::io::Error),
+    /// It cannot be begun; an unreachable server is no such error.
+    #[error("the bus cannot be begun: {0}")]
+    Connect(#[from] async_nats::ConnectError),
+    /// The subject cannot be listened to.
+    #[error("the bus cannot be listened to: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+}
+
+struct Nats {
+    outgoing: mpsc::Sender<Bytes>,
+    is_up: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Bus for Nats {
+    fn tell(&self, message: Bytes) -> bool {
+        // What waits for a bus that is away would come when it is of no use any more.
+        self.is_up.load(Ordering::Relaxed) && self.outgoing.try_send(message).is_ok()
+    }
+}
+
+/// Connects. Whether NATS can be reached now makes no difference: it is tried again and again, and [`Incoming::Up`] tells.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub async fn nats(settings: &NatsSettings) -> Result<Connected, NatsError> {
+    let (tell, incoming) = mpsc::channel(INCOMING_MAX);
+    let is_up = Arc::new(AtomicBool::new(false));
+    let (heard, up) = (tell.clone(), Arc::clone(&is_up));
+    let on_event = move |event: Event| {
+        let (heard, up) = (heard.clone(), Arc::clone(&up));
+        async move {
+            let told = match event {
+                Event::Connected => {
+                    up.store(true, Ordering::Relaxed);
+                    Incoming::Up
+                }
+                Event::Disconnected | Event::Closed => {
+                    up.store(false, Ordering::Relaxed);
+                    Incoming::Down
+                }
+                Event::SlowConsumer(_) => Incoming::Behind,
+                Event::LameDuckMode | Event::Draining => return,
+                Event::ServerError(error) => {
+                    return tracing::warn!(%error, "the bus refuses something");
+                }
+                Event::ClientError(error) => {
+                    return tracing::warn!(%error, "the bus cannot be used");
+                }
+            };
+            // Nobody listens any more when the node stops.
+            let _ = heard.send(told).await;
+        }
+    };
+    let options = options(settings)?
+        .name(&settings.node)
+        .no_echo()
+        .retry_on_initial_connect()
+        .reconnect_delay_callback(pause)
+        .client_capacity(OUTGOING_MAX)
+        .subscription_capacity(INCOMING_MAX)
+        .event_callback(on_event);
+    let client = options.connect(settings.urls.clone()).await?;
+    let subject = format!("klokke.{}.nodes", settings.cluster);
+    let mut subscription = client.subscribe(subject.clone()).await?;
+    tokio::spawn(async move {
+        while let Some(message) = subscription.next().await {
+            if tell.send(Incoming::Message(message.payload)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
+    tokio::spawn(publish(client, subject, waiting));
+    Ok((Arc::new(Nats { outgoing, is_up }), incoming))
+}
+
+fn options(settings: &NatsSettings) -> Result<ConnectOptions, NatsError> {
+    let mut options = match &settings.credentials {
+        Some(text) => ConnectOptions::with_credentials(text).map_err(NatsError::Credentials)?,
+        None => ConnectOptions::new(),
+    };
+    if let Some((user, password)) = &settings.login {
+        options = options.user_and_password(user.clone(), password.clone());
+    }
+    if let Some(authority) = &settings.authority {
+        options = options.add_root_certificates(authority.clone());
+    }
+    if let Some((certificate, key)) = &settings.certificate {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(options)
+}
+
+fn pause(attempts: usize) -> Duration {
+    let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+    let pause = Duration::from_millis(50).saturating_mul(attempts);
+    pause.min(RECONNECT_PAUSE_MAX)
+}
+
+/// Hands on what is to be told, in order.
+async fn publish(client: Client, subject: String, mut waiting: mpsc::Receiver<Bytes>) {
+    let subject = async_nats::Subject::from(subject);
+    while let Some(message) = waiting.recv().await {
+        if let Err(error) = client.publish(subject.clone(), message).await {
+            tracing::debug!(%error, "a hint was not told");
+        }
+    }
+    // What was handed on last, a farewell above all, still goes out.
+    if let Err(error) = client.flush().await {
+        tracing::debug!(%error, "the bus was left without a farewell");
+    }
+}

@@ -1,0 +1,324 @@
+//! Two nodes on one store, each following the other: over a bus in memory that can be cut, and over a real NATS.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::*;
+use crate::ledger::testing::{Bench, Got, run_local};
+use crate::ledger::{
+    Actor, Append, Call, ChannelName, Clock, Commit, Content, Herald as _, LedgerId,
+};
+use crate::store::memory::MemoryStore;
+
+/// A bus in memory. What is told while it is cut is lost.
+#[derive(Default)]
+struct Hall {
+    listeners: Mutex<Vec<mpsc::Sender<Incoming>>>,
+    is_cut: AtomicBool,
+}
+
+struct Seat {
+    hall: Arc<Hall>,
+    nth: usize,
+}
+
+impl Hall {
+    fn join(self: &Arc<Self>) -> Connected {
+        let (tell, incoming) = mpsc::channel(INCOMING_MAX);
+        let mut listeners = self
+            .listeners
+            .lock()
+            .expect("no test panics under this lock");
+        tell.try_send(Incoming::Up).expect("there is room");
+        listeners.push(tell);
+        let (hall, nth) = (Arc::clone(self), listeners.len() - 1);
+        (Arc::new(Seat { hall, nth }), incoming)
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
+        let said = if is_cut { Incoming::Down } else { Incoming::Up };
+        for listener in &*self
+            .listeners
+            .lock()
+            .expect("no test panics under this lock")
+        {
+            listener.try_send(said.clone()).expect("there is room");
+        }
+    }
+}
+
+impl Bus for Seat {
+    fn tell(&self, message: Bytes) -> bool {
+        if self.hall.is_cut.load(Ordering::SeqCst) {
+            return false;
+        }
+        let listeners = self
+            .hall
+            .listeners
+            .lock()
+            .expect("no test panics under this lock");
+        for (nth, listener) in listeners.iter().enumerate() {
+            if nth != self.nth {
+                // A listener that is gone hears nothing.
+                let _ = listener.try_send(Incoming::Message(message.clone()));
+            }
+        }
+        true
+    }
+}
+
+fn ledger() -> LedgerId {
+    LedgerId::parse("G10001").expect("valid")
+}
+
+fn say(text: &str) -> Call<()> {
+    let append = Append {
+        channels: vec![ChannelName::parse("unit:G10001").expect("valid")],
+        content: Content {
+            full: text.to_owned().into(),
+            ..Content::default()
+        },
+    };
+    Call::new("test", Actor::default(), append)
+}
+
+fn hello(name: &str) -> Hello {
+    Hello {
+        name: name.into(),
+        version: "1".into(),
+        settings: 1,
+        now_ms: 1_800_000_000_000,
+        leaving: false,
+        gone: false,
+    }
+}
+
+/// Never looks by the clock unless a test says so.
+const PACE: Pace = Pace {
+    hello: Duration::from_millis(20),
+    look_when_down: Duration::from_millis(40),
+    look_when_up: Duration::from_secs(3_600),
+    skew_max: Duration::from_secs(1),
+};
+
+/// A node that follows; it stops with this.
+struct Following {
+    bench: Bench<()>,
+    task: tokio::task::JoinHandle<()>,
+    heard: Mutex<Vec<Arc<Commit>>>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Following {
+    async fn start(store: &Arc<MemoryStore>, connected: Connected, nth: u64) -> Self {
+        let own = NodeId::new(Uuid::from_u128(u128::from(nth) + 1));
+        let telemetry = crate::telemetry::Telemetry::new();
+        let herald = BusHerald::new(Arc::clone(&connected.0), own, &telemetry.meters());
+        assert!(herald.has_others());
+        let bench = Bench::with_herald(Arc::clone(store) as _, Arc::new(herald), nth);
+        bench
+            .ledgers
+            .inspect(&ledger(), |()| ())
+            .await
+            .expect("loads");
+        let ledgers = bench.ledgers.clone();
+        let clock: Arc<dyn Clock> = Arc::clone(&bench.clock) as _;
+        let meters = bench.telemetry.meters();
+        let task = tokio::task::spawn_local(async move {
+            let members = Shared::new(Members::new(own, 60_000));
+            let me = (own, hello("a node"));
+            follow(ledgers, connected, members, me, clock, PACE, &meters).await;
+        });
+        Self {
+            bench,
+            task,
+            heard: Mutex::default(),
+        }
+    }
+
+    /// Waits until so many commits were delivered here; they must be dense.
+    async fn delivers(&self, count: usize) {
+        let enough = async {
+            loop {
+                let mut heard = std::mem::take(&mut *self.heard.lock().expect("one test"));
+                for got in self.bench.recorder.take() {
+                    if let Got::Delivery(delivery) = got {
+                        heard.push(Arc::clone(&delivery.commit));
+                    }
+                }
+                let seqs: Vec<u64> = heard.iter().map(|commit| commit.seq).collect();
+                let dense: Vec<u64> = (1..=heard.len() as u64).collect();
+                assert_eq!(seqs, dense, "each once and in order");
+                let is_enough = heard.len() >= count;
+                *self.heard.lock().expect("one test") = heard;
+                if is_enough {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), enough).await;
+        waited.expect("it comes");
+    }
+
+    async fn write(&self) {
+        let done = self.bench.ledgers.call(&ledger(), say("hej")).await;
+        assert!(done.expect("done").commit.is_some());
+    }
+
+    fn counted(&self, series: &str) -> i64 {
+        self.bench.counted(series)
+    }
+}
+
+/// What must hold over any bus.
+async fn each_follows_the_other(one: &Following, other: &Following) {
+    for n in 1..=10 {
+        one.write().await;
+        other.delivers(2 * n - 1).await;
+        other.write().await;
+        one.delivers(2 * n).await;
+    }
+    let told = "klokke_ledger_foreign_commits_total{way=\"bus\"}";
+    assert!(
+        one.counted(told) + other.counted(told) > 0,
+        "nothing came over the bus"
+    );
+}
+
+#[test]
+fn over_a_bus_in_memory() {
+    run_local(async {
+        let (store, hall) = (Arc::new(MemoryStore::new()), Arc::new(Hall::default()));
+        let one = Following::start(&store, hall.join(), 0).await;
+        let other = Following::start(&store, hall.join(), 1).await;
+        each_follows_the_other(&one, &other).await;
+        assert_eq!(one.counted("centrifugo_node_num_nodes"), 2);
+        assert_eq!(one.counted("klokke_bus_up"), 1);
+    });
+}
+
+#[test]
+fn while_the_bus_is_away_the_store_is_looked_at() {
+    run_local(async {
+        let (store, hall) = (Arc::new(MemoryStore::new()), Arc::new(Hall::default()));
+        let one = Following::start(&store, hall.join(), 0).await;
+        let other = Following::start(&store, hall.join(), 1).await;
+        one.write().await;
+        other.delivers(1).await;
+        hall.cut(true);
+        for n in 2..=5 {
+            one.write().await;
+            other.delivers(n).await;
+        }
+        assert_eq!(other.counted("klokke_bus_up"), 0);
+        assert!(other.counted("klokke_ledger_foreign_commits_total{way=\"store\"}") > 0);
+        hall.cut(false);
+        other.write().await;
+        one.delivers(6).await;
+        assert_eq!(other.counted("klokke_bus_up"), 1);
+    });
+}
+
+#[test]
+fn what_was_written_unseen_is_found_by_the_positions() {
+    run_local(async {
+        let (store, hall) = (Arc::new(MemoryStore::new()), Arc::new(Hall::default()));
+        let one = Following::start(&store, hall.join(), 0).await;
+        let other = Following::start(&store, hall.join(), 1).await;
+        one.write().await;
+        other.delivers(1).await;
+        // Lost without anybody's noticing: nobody is told that the bus was away.
+        hall.is_cut.store(true, Ordering::SeqCst);
+        one.write().await;
+        hall.is_cut.store(false, Ordering::SeqCst);
+        other.delivers(2).await;
+    });
+}
+
+#[test]
+fn what_is_no_message_is_counted_and_passed_over() {
+    run_local(async {
+        let (store, hall) = (Arc::new(MemoryStore::new()), Arc::new(Hall::default()));
+        let one = Following::start(&store, hall.join(), 0).await;
+        let other = Following::start(&store, hall.join(), 1).await;
+        let (stranger, _incoming) = hall.join();
+        let newer = prost::bytes::Bytes::from_static(&[0x08, 0x63]);
+        for message in [Bytes::from_static(b"\xff\xff\xff"), newer, Bytes::new()] {
+            assert!(stranger.tell(message));
+        }
+        each_follows_the_other(&one, &other).await;
+        let series = "klokke_bus_messages_total{direction=\"in\",kind=\"undecodable\"}";
+        assert_eq!(other.counted(series), 3);
+    });
+}
+
+/// A real NATS server; it ends with this.
+struct Real {
+    url: String,
+    child: std::process::Child,
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // Already gone is as good.
+        let _ = self.child.wait();
+    }
+}
+
+impl Real {
+    fn start() -> Self {
+        let program = std::env::var_os("KLOKKE_NATS").expect("KLOKKE_NATS names the program");
+        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = probe.local_addr().expect("bound").port();
+        drop(probe);
+        let mut command = std::process::Command::new(program);
+        command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+        let quiet = std::process::Stdio::null;
+        let child = command.stdout(quiet()).stderr(quiet()).spawn();
+        Self {
+            url: format!("nats://127.0.0.1:{port}"),
+            child: child.expect("it starts"),
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a real NATS: `cargo xtask test --only cluster`"]
+fn over_nats() {
+    let real = Real::start();
+    let settings = |node: &str, cluster: &str| NatsSettings {
+        urls: vec![real.url.clone()],
+        cluster: cluster.to_owned(),
+        node: node.to_owned(),
+        ..NatsSettings::default()
+    };
+    run_local(async {
+        let store = Arc::new(MemoryStore::new());
+        let foreign = nats(&settings("foreign", "another")).await;
+        let mut foreign = foreign.expect("it begins").1;
+        let connected = nats(&settings("one", "ours")).await.expect("it begins");
+        let one = Following::start(&store, connected, 0).await;
+        let connected = nats(&settings("other", "ours")).await.expect("it begins");
+        let other = Following::start(&store, connected, 1).await;
+        each_follows_the_other(&one, &other).await;
+        // A cluster of another name on the same server hears nothing of this.
+        while let Ok(came) = foreign.try_recv() {
+            assert!(
+                !matches!(came, Incoming::Message(_)),
+                "another cluster's message"
+            );
+        }
+    });
+}

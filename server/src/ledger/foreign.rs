@@ -1,0 +1,139 @@
+//! What other nodes wrote: taken in as it is heard when it is the next in order, read from the store when it is not.
+//!
+//! News are hints. What is told twice or late is known already; what was not told is found by whoever tells of something later, by
+//! comparing heads, or by the first own write, which meets a conflict. In the end the hash chain decides, never the news.
+
+use std::sync::Arc;
+
+use super::actor::Context;
+use super::base::Base;
+use super::port::Delivery;
+use super::{ChannelName, CommitHash, SealedCommit, State};
+use crate::store::{ChannelHead, StoreError};
+
+/// Missing commits read at once.
+const PAGE: usize = 256;
+
+/// How often extents are read anew because others went on writing meanwhile. Each time all that was missing is taken in, and then
+/// they lie at hand; more than twice means that there is no room for them.
+const SETTLE_TRIES: usize = 4;
+
+/// What is told of a ledger that others write too.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// These commits are durable; in order.
+    Commits(Vec<SealedCommit>),
+    /// Its head is at least here.
+    Head(u64),
+    /// Nothing is known: look.
+    Look,
+}
+
+/// Takes in news.
+pub(super) async fn hear<S: State>(context: &Context<S>, base: &mut Base<S>, news: News) {
+    let must_look = match news {
+        News::Commits(commits) => !in_turn(context, base, &commits).await,
+        News::Head(seq) => seq > base.head.seq,
+        News::Look => true,
+    };
+    if !must_look {
+        return;
+    }
+    if let Err(error) = catch_up(context, base).await {
+        // Whoever asks this ledger for something is told; here nobody waits for an answer.
+        tracing::warn!(ledger = %context.ledger, %error, "cannot read what other nodes wrote");
+    }
+}
+
+/// Takes in those that come next; false when one is missing or does not fit.
+async fn in_turn<S: State>(
+    context: &Context<S>,
+    base: &mut Base<S>,
+    commits: &[SealedCommit],
+) -> bool {
+    for sealed in commits {
+        let next = base.head.seq + 1;
+        let seq = sealed.commit.seq;
+        if seq == base.head.seq && sealed.hash != base.head.hash {
+            // Two different commits with one number: the store has one of them, and says which when it is read.
+            context.ledgers.inner().counts.forks.add(1);
+            tracing::error!(ledger = %context.ledger, seq, "another node tells of another commit with this number");
+        }
+        if seq < next {
+            continue;
+        }
+        if !is_next(base, sealed) {
+            return false;
+        }
+        context.ledgers.inner().counts.foreign_told.add(1);
+        take_in(context, base, sealed).await;
+    }
+    true
+}
+
+fn is_next<S: State>(base: &Base<S>, sealed: &SealedCommit) -> bool {
+    let prev = if base.head.seq == 0 {
+        CommitHash::GENESIS
+    } else {
+        base.head.hash
+    };
+    sealed.follows(&base.ledger, base.head.seq + 1, prev)
+}
+
+/// Reads what somebody else wrote, and takes it in.
+pub(super) async fn catch_up<S: State>(
+    context: &Context<S>,
+    base: &mut Base<S>,
+) -> Result<(), StoreError> {
+    let counts = &context.ledgers.inner().counts;
+    counts.read_backs.add(1);
+    loop {
+        let page = base
+            .store
+            .commits_since(&base.ledger, base.head.seq, PAGE)
+            .await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for sealed in &page {
+            if !is_next(base, sealed) {
+                return Err(base.missing(base.head.seq + 1));
+            }
+            counts.foreign_read.add(1);
+            take_in(context, base, sealed).await;
+        }
+    }
+}
+
+/// Extent of some channels as of this ledger's head: never newer, or what comes next would come twice.
+pub(super) async fn heads_at<S: State>(
+    context: &Context<S>,
+    base: &mut Base<S>,
+    channels: &[ChannelName],
+) -> Result<Vec<ChannelHead>, StoreError> {
+    for _ in 0..SETTLE_TRIES {
+        let (heads, was_read) = base.heads_with_source(channels).await?;
+        if !was_read || !context.ledgers.inner().herald.has_others() {
+            return Ok(heads);
+        }
+        let there = base.store.head(&base.ledger).await?;
+        if there.is_none_or(|there| there.seq <= base.head.seq) {
+            return Ok(heads);
+        }
+        catch_up(context, base).await?;
+    }
+    Err(StoreError::Unavailable(
+        "other nodes write this ledger faster than it can be read".into(),
+    ))
+}
+
+/// Applies and delivers what another node wrote. Its outbox is that node's to deliver.
+async fn take_in<S: State>(context: &Context<S>, base: &mut Base<S>, sealed: &SealedCommit) {
+    let changes = base.apply(sealed);
+    let delivery = Arc::new(Delivery {
+        commit: Arc::clone(&sealed.commit),
+        changes,
+        arrived_us: 0,
+    });
+    context.ledgers.inner().outlet.deliver(delivery).await;
+}

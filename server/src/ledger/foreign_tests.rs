@@ -1,0 +1,322 @@
+//! Two nodes on one store, and news between them that are lost, doubled and late: each delivers every commit once and in order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::testing::{Bench, Got, run_local};
+use super::*;
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+
+fn ledger() -> LedgerId {
+    LedgerId::parse("G10001").expect("valid")
+}
+
+fn channel() -> ChannelName {
+    ChannelName::parse("unit:G10001").expect("valid")
+}
+
+fn aside_channel() -> ChannelName {
+    ChannelName::parse("group:G10001/g1").expect("valid")
+}
+
+fn say() -> Call<()> {
+    say_in(channel())
+}
+
+fn aside() -> Call<()> {
+    say_in(aside_channel())
+}
+
+fn say_in(channel: ChannelName) -> Call<()> {
+    let append = Append {
+        channels: vec![channel],
+        content: Content {
+            full: Bytes::from_static(b"hej"),
+            ..Content::default()
+        },
+    };
+    Call::new("test", Actor::default(), append)
+}
+
+/// News on their way to the other node.
+#[derive(Default)]
+struct Wire(Mutex<Vec<Vec<SealedCommit>>>);
+
+impl Wire {
+    fn on_their_way(&self) -> std::sync::MutexGuard<'_, Vec<Vec<SealedCommit>>> {
+        self.0.lock().expect("no test panics under this lock")
+    }
+}
+
+impl Herald for Wire {
+    fn durable(&self, _: &LedgerId, commits: &[SealedCommit]) {
+        self.on_their_way().push(commits.to_vec());
+    }
+
+    fn has_others(&self) -> bool {
+        true
+    }
+}
+
+struct Pair {
+    store: Arc<MemoryStore>,
+    nodes: [Bench<()>; 2],
+    /// What each node tells.
+    wires: [Arc<Wire>; 2],
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let wires = [Arc::new(Wire::default()), Arc::new(Wire::default())];
+        let node = |nth: usize| {
+            let wire = Arc::clone(&wires[nth]) as Arc<dyn Herald>;
+            Bench::with_herald(Arc::clone(&store) as _, wire, nth as u64)
+        };
+        let nodes = [node(0), node(1)];
+        for node in &nodes {
+            // Loaded from the beginning, so that all of it must be delivered.
+            let loaded = node.ledgers.inspect(&ledger(), |()| ()).await;
+            loaded.expect("loads");
+        }
+        Self {
+            store,
+            nodes,
+            wires,
+        }
+    }
+
+    /// Once a node has answered, it has taken in all that was told before.
+    async fn settle(&self, nth: usize) {
+        let settled = self.nodes[nth].ledgers.inspect(&ledger(), |()| ()).await;
+        settled.expect("answers");
+    }
+
+    fn delivered(&self, nth: usize) -> Vec<Arc<Commit>> {
+        let got = self.nodes[nth].recorder.take();
+        let commits = got.into_iter().filter_map(|got| match got {
+            Got::Delivery(delivery) => Some(Arc::clone(&delivery.commit)),
+            Got::Answer(..) => None,
+        });
+        commits.collect()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write {
+        node: usize,
+    },
+    /// News of a node come to the other one.
+    Arrive {
+        from: usize,
+        which: usize,
+        stays: bool,
+    },
+    Lose {
+        from: usize,
+        which: usize,
+    },
+    Head {
+        node: usize,
+    },
+    Look {
+        node: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node = 0usize..2;
+    prop_oneof![
+        4 => node.clone().prop_map(|node| Step::Write { node }),
+        4 => (node.clone(), 0usize..8, any::<bool>()).prop_map(|(from, which, stays)| Step::Arrive { from, which, stays }),
+        1 => (node.clone(), 0usize..8).prop_map(|(from, which)| Step::Lose { from, which }),
+        1 => node.clone().prop_map(|node| Step::Head { node }),
+        1 => node.prop_map(|node| Step::Look { node }),
+    ]
+}
+
+async fn play(steps: Vec<Step>) {
+    let pair = Pair::start().await;
+    for step in steps {
+        match step {
+            Step::Write { node } => {
+                let done = pair.nodes[node].ledgers.call(&ledger(), say()).await;
+                assert!(done.expect("done").commit.is_some());
+            }
+            Step::Arrive { from, which, stays } => {
+                let news = {
+                    let mut wire = pair.wires[from].on_their_way();
+                    if wire.is_empty() {
+                        continue;
+                    }
+                    let which = which % wire.len();
+                    if stays {
+                        wire[which].clone()
+                    } else {
+                        wire.remove(which)
+                    }
+                };
+                let to = &pair.nodes[1 - from].ledgers;
+                assert!(to.tell(&ledger(), News::Commits(news)));
+            }
+            Step::Lose { from, which } => {
+                let mut wire = pair.wires[from].on_their_way();
+                if !wire.is_empty() {
+                    let which = which % wire.len();
+                    wire.remove(which);
+                }
+            }
+            Step::Head { node } => {
+                let seq = pair.nodes[node].ledgers.positions()[0].1;
+                assert!(
+                    pair.nodes[1 - node]
+                        .ledgers
+                        .tell(&ledger(), News::Head(seq))
+                );
+            }
+            Step::Look { node } => assert!(pair.nodes[node].ledgers.tell(&ledger(), News::Look)),
+        }
+    }
+    let there = pair.store.commits_since(&ledger(), 0, 1_000).await;
+    let there: Vec<_> = there.expect("read").iter().map(|it| it.commit.id).collect();
+    for node in [0, 1] {
+        assert!(pair.nodes[node].ledgers.tell(&ledger(), News::Look));
+        pair.settle(node).await;
+        let delivered: Vec<_> = pair.delivered(node).iter().map(|it| it.id).collect();
+        assert_eq!(delivered, there, "node {node}");
+        let forks = pair.nodes[node].counted("klokke_ledger_forks_total");
+        assert_eq!(forks, 0, "node {node}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn each_node_delivers_every_commit_once_and_in_order(steps in proptest::collection::vec(step(), 0..40)) {
+        run_local(play(steps));
+    }
+}
+
+#[test]
+fn what_the_bus_tells_in_order_needs_no_look_at_the_store() {
+    run_local(async {
+        let pair = Pair::start().await;
+        for _ in 0..3 {
+            pair.nodes[0]
+                .ledgers
+                .call(&ledger(), say())
+                .await
+                .expect("done");
+        }
+        let told = std::mem::take(&mut *pair.wires[0].on_their_way());
+        for news in told {
+            assert!(pair.nodes[1].ledgers.tell(&ledger(), News::Commits(news)));
+        }
+        pair.settle(1).await;
+        assert_eq!(pair.delivered(1).len(), 3);
+        let taken = |way: &str| {
+            let series = format!("klokke_ledger_foreign_commits_total{{way=\"{way}\"}}");
+            pair.nodes[1].counted(&series)
+        };
+        assert_eq!((taken("bus"), taken("store")), (3, 0));
+    });
+}
+
+#[test]
+fn who_enters_at_a_node_that_is_behind_gets_no_offset_twice() {
+    run_local(async {
+        let pair = Pair::start().await;
+        pair.nodes[1]
+            .ledgers
+            .call(&ledger(), say())
+            .await
+            .expect("done");
+        for _ in 0..4 {
+            pair.nodes[0]
+                .ledgers
+                .call(&ledger(), aside())
+                .await
+                .expect("done");
+        }
+        // Nothing was told: the extent is read from the store, which is ahead of the node.
+        let entered = pair.nodes[1].ledgers.enter(
+            &ledger(),
+            0,
+            // Not at hand here: its extent has to be read.
+            |()| vec![aside_channel()],
+            |entered| ShardAnswer::new(entered.map(|it| (it.seq, it.channels[0].1.top)).ok()),
+        );
+        entered.expect("taken");
+        pair.settle(1).await;
+        let mut tops = BTreeMap::new();
+        let mut top = None;
+        for got in pair.nodes[1].recorder.take() {
+            match got {
+                Got::Delivery(delivery) => {
+                    assert_eq!(
+                        top, None,
+                        "nothing that the position covers may come after it"
+                    );
+                    tops.extend(
+                        delivery
+                            .publications()
+                            .map(|(name, offset, _)| (name.clone(), offset)),
+                    );
+                }
+                Got::Answer(_, answer) => {
+                    top = answer
+                        .downcast::<Option<(u64, u64)>>()
+                        .expect("its own type");
+                }
+            }
+        }
+        assert_eq!(top, Some((5, 4)));
+        assert_eq!(tops.get(&aside_channel()), Some(&4));
+    });
+}
+
+#[test]
+fn a_gap_is_filled_as_soon_as_it_shows() {
+    run_local(async {
+        let pair = Pair::start().await;
+        for _ in 0..3 {
+            pair.nodes[0]
+                .ledgers
+                .call(&ledger(), say())
+                .await
+                .expect("done");
+        }
+        let last = pair.wires[0].on_their_way().remove(2);
+        assert!(pair.nodes[1].ledgers.tell(&ledger(), News::Commits(last)));
+        pair.settle(1).await;
+        assert_eq!(pair.delivered(1).len(), 3);
+    });
+}
+
+#[test]
+fn a_node_that_tells_of_another_commit_with_the_same_number_is_noticed() {
+    run_local(async {
+        let pair = Pair::start().await;
+        pair.nodes[0]
+            .ledgers
+            .call(&ledger(), say())
+            .await
+            .expect("done");
+        let other = Bench::<()>::with_herald(
+            Arc::new(MemoryStore::new()),
+            Arc::clone(&pair.wires[1]) as _,
+            7,
+        );
+        other.ledgers.call(&ledger(), say()).await.expect("done");
+        let forged = pair.wires[1].on_their_way().remove(0);
+        assert!(pair.nodes[0].ledgers.tell(&ledger(), News::Commits(forged)));
+        pair.settle(0).await;
+        assert_eq!(pair.nodes[0].counted("klokke_ledger_forks_total"), 1);
+        assert_eq!(pair.delivered(0).len(), 1);
+    });
+}

@@ -1,0 +1,293 @@
+//! Real Apache Cassandra as child processes on loopback addresses: started in a folder of its own, stopped by process id.
+//!
+//! Names nothing of this project, so that `cargo xtask`, which brings the archives, starts its nodes with the same code.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a start may take; alone it takes some ten seconds, beside other tests a multiple.
+const START_MAX: Duration = Duration::from_secs(180);
+
+/// What a node says when clients may come.
+const READY: &str = "Starting listening for CQL clients";
+
+/// What Cassandra's own start script gives Java 17, as `module/package`.
+const EXPORTS: &[&str] = &[
+    "java.base/java.lang.ref",
+    "java.base/jdk.internal.misc",
+    "java.base/jdk.internal.ref",
+    "java.base/sun.nio.ch",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.sql/java.sql",
+    "jdk.unsupported/sun.misc",
+];
+const OPENS: &[&str] = &[
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.lang.module",
+    "java.base/java.lang.reflect",
+    "java.base/java.nio",
+    "java.base/java.util",
+    "java.base/jdk.internal.loader",
+    "java.base/jdk.internal.math",
+    "java.base/jdk.internal.module",
+    "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect",
+    "java.base/jdk.internal.util.jar",
+    "java.base/sun.nio.ch",
+    "jdk.management/com.sun.management.internal",
+];
+
+/// Nodes that know each other. Dropping it kills them.
+pub struct Cluster {
+    archives: PathBuf,
+    folder: PathBuf,
+    ports: Ports,
+    /// Further lines of every node's configuration.
+    extra: String,
+    nodes: Vec<Option<Node>>,
+}
+
+/// One number each for all nodes, whose addresses differ.
+#[derive(Clone, Copy)]
+struct Ports {
+    storage: u16,
+    native: u16,
+}
+
+impl Cluster {
+    /// Starts `count` nodes at 127.0.0.1, 127.0.0.2 … from the archives in a folder, one after the other, with `extra`
+    /// lines in their configuration.
+    ///
+    /// # Errors
+    /// When one does not come up; what it said last is part of the error.
+    pub fn start(archives: &Path, folder: &Path, count: u8, extra: &str) -> Result<Self> {
+        let ports = Ports {
+            storage: free_port(count)?,
+            native: free_port(count)?,
+        };
+        let mut cluster = Self {
+            archives: archives.to_owned(),
+            folder: folder.to_owned(),
+            ports,
+            extra: extra.to_owned(),
+            nodes: Vec::new(),
+        };
+        for nth in 0..count {
+            cluster.nodes.push(None);
+            cluster.start_again(usize::from(nth))?;
+        }
+        Ok(cluster)
+    }
+
+    /// Where clients find the nodes.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        (0..self.nodes.len())
+            .map(|nth| SocketAddr::from((address(nth), self.ports.native)))
+            .collect()
+    }
+
+    /// Process id of a node that runs.
+    #[must_use]
+    pub fn pid(&self, nth: usize) -> Option<u32> {
+        Some(self.nodes.get(nth)?.as_ref()?.child.id())
+    }
+
+    /// SIGKILL to one node.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn kill(&mut self, nth: usize) -> Result<()> {
+        let node = self.nodes.get_mut(nth).and_then(Option::take);
+        drop(node.context("that node is not running")?);
+        Ok(())
+    }
+
+    /// Starts one node, or starts it again with what it has.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_again(&mut self, nth: usize) -> Result<()> {
+        let folder = self.folder.join(format!("node-{}", nth + 1));
+        let node = Node::start(
+            &self.archives,
+            &folder,
+            address(nth),
+            self.ports,
+            &self.extra,
+        )?;
+        let place = self.nodes.get_mut(nth).context("there is no such node")?;
+        *place = Some(node);
+        Ok(())
+    }
+}
+
+struct Node {
+    child: Child,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Node {
+    fn start(
+        archives: &Path,
+        folder: &Path,
+        address: Ipv4Addr,
+        ports: Ports,
+        extra: &str,
+    ) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let settings = folder.join("cassandra.yaml");
+        fs::write(&settings, configuration(folder, address, ports, extra))?;
+        let logging = folder.join("logback.xml");
+        fs::write(&logging, LOGGING)?;
+        let mut command = Command::new("java");
+        // No more compiling than a short life pays back, and a collector without threads of its own.
+        command.args(["-Xms512m", "-Xmx1g", "-Xss512k", "-XX:+UseSerialGC"]);
+        command.args(["-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
+        for name in EXPORTS {
+            command.arg(format!("--add-exports={name}=ALL-UNNAMED"));
+        }
+        for name in OPENS {
+            command.arg(format!("--add-opens={name}=ALL-UNNAMED"));
+        }
+        let url = |path: &Path| format!("file:{}", path.display());
+        let properties = [
+            ("cassandra.config", url(&settings)),
+            ("logback.configurationFile", url(&logging)),
+            ("cassandra.storagedir", folder.display().to_string()),
+            ("cassandra-foreground", "yes".to_owned()),
+            ("cassandra.skip_wait_for_gossip_to_settle", "0".to_owned()),
+            ("cassandra.ring_delay_ms", "1000".to_owned()),
+            ("jdk.attach.allowAttachSelf", "true".to_owned()),
+        ];
+        for (key, value) in properties {
+            command.arg(format!("-D{key}={value}"));
+        }
+        let mut child = command
+            .arg("-cp")
+            .arg(archives.join("*"))
+            .arg("org.apache.cassandra.service.CassandraDaemon")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("java does not start: install a Java 17 runtime")?;
+        let (ready, wait) = mpsc::channel();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        watch(child.stdout.take(), &log, &ready);
+        watch(child.stderr.take(), &log, &ready);
+        drop(ready);
+        let mut node = Self { child };
+        if wait.recv_timeout(START_MAX).is_err() {
+            let ended = node.child.try_wait()?;
+            let log = log.lock().map(|log| log.join("\n")).unwrap_or_default();
+            bail!("Cassandra at {address} is not ready (ended: {ended:?}); it said last:\n{log}");
+        }
+        Ok(node)
+    }
+}
+
+fn address(nth: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, u8::try_from(nth + 1).unwrap_or(u8::MAX))
+}
+
+/// A port that is free at all addresses.
+fn free_port(count: u8) -> Result<u16> {
+    for _ in 0..100 {
+        let first = TcpListener::bind((address(0), 0))?;
+        let port = first.local_addr()?.port();
+        let others = 1..usize::from(count);
+        if others
+            .map(|nth| TcpListener::bind((address(nth), port)))
+            .all(|bound| bound.is_ok())
+        {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free at {count} loopback addresses");
+}
+
+fn configuration(folder: &Path, address: Ipv4Addr, ports: Ports, extra: &str) -> String {
+    let Ports { storage, native } = ports;
+    let folder = folder.display();
+    format!(
+        "cluster_name: klokke-tests
+num_tokens: 1
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+endpoint_snitch: SimpleSnitch
+listen_address: {address}
+rpc_address: {address}
+storage_port: {storage}
+native_transport_port: {native}
+seed_provider:
+  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+    parameters: [{{seeds: \"127.0.0.1:{storage}\"}}]
+data_file_directories: [\"{folder}/data\"]
+commitlog_directory: \"{folder}/commitlog\"
+saved_caches_directory: \"{folder}/caches\"
+hints_directory: \"{folder}/hints\"
+cdc_raw_directory: \"{folder}/cdc\"
+commitlog_sync: batch
+auto_snapshot: false
+{extra}
+"
+    )
+}
+
+const LOGGING: &str = "<configuration>
+  <appender name=\"OUT\" class=\"ch.qos.logback.core.ConsoleAppender\">
+    <encoder><pattern>%level %d{ISO8601} %logger{0} %msg%n</pattern></encoder>
+  </appender>
+  <root level=\"INFO\"><appender-ref ref=\"OUT\"/></root>
+</configuration>
+";
+
+/// Lines kept of what a node said, for the error when it does not come up.
+const LOG_LINES_MAX: usize = 60;
+
+/// Keeps the last lines, and tells when the node is ready.
+fn watch(
+    output: Option<impl Read + Send + 'static>,
+    log: &Arc<Mutex<Vec<String>>>,
+    ready: &mpsc::Sender<()>,
+) {
+    let Some(output) = output else { return };
+    let (log, ready) = (Arc::clone(log), ready.clone());
+    thread::spawn(move || {
+        let mut ready = Some(ready);
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if line.contains(READY)
+                && let Some(ready) = ready.take()
+            {
+                // Nobody waits any more after a timeout.
+                let _ = ready.send(());
+            }
+            if let Ok(mut log) = log.lock() {
+                if log.len() >= LOG_LINES_MAX {
+                    log.remove(0);
+                }
+                log.push(line);
+            }
+        }
+    });
+}
