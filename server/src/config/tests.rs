@@ -314,6 +314,37 @@ fn every_committed_example_is_good() {
     assert!(seen >= 3, "one a role, and the one with everything");
 }
 
+/// The number after a key of the unit for systemd, up to its end of line.
+fn of_the_unit(unit: &str, key: &str) -> String {
+    let lines = unit.lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.next_back().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_municipality_drains_by_the_rules_of_the_page_and_its_unit_waits_for_it() {
+    let read = |name: &str| std::fs::read_to_string(examples().join(name)).expect("committed");
+    let config = Config::parse(&read("municipality.toml")).expect("good");
+    let (drain, people) = (&config.drain, config.admission.connection_limit);
+    // docs/operating.md, "Drain and restart".
+    assert!(
+        drain.notice.as_secs() >= 20,
+        "two or three looks of a balancer"
+    );
+    assert!(drain.spread.as_secs() * 20_000 >= 60 * people as u64);
+    let unit = read("klokke.service");
+    let patience = of_the_unit(&unit, "TimeoutStopSec");
+    let minutes: u64 = patience
+        .strip_suffix("min")
+        .expect("minutes")
+        .parse()
+        .expect("a number");
+    let needed = drain.notice.as_secs() + drain.timeout.as_secs() + 30;
+    assert!(minutes * 60 >= needed, "{patience} for {needed} s");
+    let handles: usize = of_the_unit(&unit, "LimitNOFILE").parse().expect("a number");
+    assert!(handles >= people + 1000, "{handles}");
+}
+
 #[test]
 fn periods_read_and_print() {
     let check =
