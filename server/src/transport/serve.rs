@@ -204,12 +204,13 @@ pub async fn serve<H: Host>(
         spoken: Cell::new(false),
         since_us: Cell::new(since_us),
     });
-    let served = serve_stream(stream, tls, &connection, place, drain);
     if connection.only_looks {
-        // Who reads its answer too slowly holds a place that others wait for.
-        let _ = tokio::time::timeout(LOOK_MAX, served).await;
+        // Boxed, so that it takes no room in the tasks of connections. Who reads its answer too slowly holds a place
+        // that others wait for.
+        let looking = Box::pin(serve_stream(stream, tls, &connection, place, drain));
+        let _ = tokio::time::timeout(LOOK_MAX, looking).await;
     } else {
-        served.await;
+        serve_stream(stream, tls, &connection, place, drain).await;
     }
 }
 
