@@ -24,6 +24,7 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 pub struct Settings {
     set: Vec<(String, String)>,
     extra: String,
+    file_handles: Option<u32>,
 }
 
 impl Settings {
@@ -47,6 +48,13 @@ impl Settings {
         self
     }
 
+    /// Limits the file handles that it may have.
+    #[must_use]
+    pub fn file_handles(mut self, most: u32) -> Self {
+        self.file_handles = Some(most);
+        self
+    }
+
     /// Starts a server.
     ///
     /// # Errors
@@ -55,7 +63,7 @@ impl Settings {
         let folder = tempfile::tempdir().context("make a folder")?;
         let text = include_str!("../real-parts.toml").to_owned() + "\n" + &self.extra;
         fs::write(folder.path().join("klokke.toml"), text)?;
-        let running = Running::start(folder.path(), &self.set, "127.0.0.1:0")?;
+        let running = Running::start(folder.path(), &self, "127.0.0.1:0")?;
         Ok(Server {
             settings: self,
             address: running.address,
@@ -185,7 +193,7 @@ impl Server {
         let address = self.address.to_string();
         self.running = Some(Running::start(
             self.folder.path(),
-            &self.settings.set,
+            &self.settings,
             &address,
         )?);
         Ok(())
@@ -208,7 +216,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(folder: &Path, set: &[(String, String)], listen: &str) -> Result<Self> {
+    fn start(folder: &Path, settings: &Settings, listen: &str) -> Result<Self> {
         let data = folder.join("data");
         let mut command = command()?;
         command
@@ -219,8 +227,11 @@ impl Running {
         command
             .arg("--set")
             .arg(format!("store.path={}", data.display()));
-        for (key, value) in set {
+        for (key, value) in &settings.set {
             command.arg("--set").arg(format!("{key}={value}"));
+        }
+        if let Some(most) = settings.file_handles {
+            command = limited(&command, most);
         }
         let mut child = command
             .stdin(Stdio::null())
@@ -258,6 +269,20 @@ impl Running {
             .lock()
             .map_or_else(|_| String::new(), |log| log.clone())
     }
+}
+
+/// The same command with a limit of file handles. Its variables are those that were taken away.
+fn limited(command: &Command, most: u32) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(format!("ulimit -n {most} && exec \"$0\" \"$@\""))
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, _) in command.get_envs() {
+        shell.env_remove(name);
+    }
+    shell
 }
 
 /// The built program, for tests of its command line.

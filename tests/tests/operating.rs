@@ -1,7 +1,11 @@
 //! What an operator meets, against the built server: a drain that can be watched to its end and cut short, a full node
 //! that is not taken for a dead one, and a node whose login service cannot be reached yet.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use klokke_tests::{
@@ -109,6 +113,46 @@ fn a_full_node_is_seen_to_live() -> Result<()> {
     ensure!(other.status == 503, "{}", other.status);
     let reply = first.call("history", &json!({"channel": "kept:a", "limit": 0}))?;
     ensure!(reply.get("error").is_none(), "{reply}");
+    Ok(())
+}
+
+/// `/health` over a connection that is kept, as balancers and people with patience look.
+fn health_over(kept: &mut TcpStream) -> Result<String> {
+    kept.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    let mut said = String::new();
+    let mut piece = [0; 4096];
+    while !said.ends_with('}') {
+        let count = kept.read(&mut piece)?;
+        ensure!(count > 0, "closed after {said}");
+        said.push_str(std::str::from_utf8(&piece[..count])?);
+    }
+    Ok(said)
+}
+
+#[test]
+fn out_of_file_handles_it_says_so_and_not_too_often() -> Result<()> {
+    // Some forty are the store's and the threads'.
+    let server = Settings::new().file_handles(100).start()?;
+    let mut kept = TcpStream::connect(server.address())?;
+    kept.set_read_timeout(Some(PATIENCE))?;
+    ensure!(health_over(&mut kept)?.contains("\"status\":\"ok\""));
+    let begun = Instant::now();
+    let crowd: Vec<_> = (0..150)
+        .map(|_| TcpStream::connect(server.address()))
+        .collect::<Result<_, _>>()?;
+    let mut said = String::new();
+    while !said.contains("\"part\":\"accept\"") {
+        ensure!(begun.elapsed() < PATIENCE, "{said}");
+        said = health_over(&mut kept)?;
+    }
+    ensure!(said.starts_with("HTTP/1.1 200"), "{said}");
+    drop(crowd);
+    // Let in again as soon as there are handles.
+    ensure!(http::request(server.address(), "GET", "/metrics", &[], "")?.status == 200);
+    let log = server.log();
+    let lines = log.matches("cannot accept connections").count();
+    let tens = usize::try_from(begun.elapsed().as_secs() / 10)?;
+    ensure!((1..=1 + tens).contains(&lines), "{lines} lines:\n{log}");
     Ok(())
 }
 
