@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::settings::{self, Verification};
-use crate::config::Config;
+use super::{cluster, stores};
+use crate::config::{Backend, Config};
 use crate::telemetry::{Meters, logs};
 use crate::transport::tls::{Certificate, CertificateFiles};
 
@@ -15,6 +16,14 @@ pub(super) fn configuration(config: &Config) -> Result<()> {
     settings::sockets(config)?;
     settings::retention(config)?;
     certificate(config)?;
+    if config.store.backend == Backend::Scylla {
+        if let Some(tls) = stores::cluster(config, Meters::default()).tls {
+            tls.check().context("store.scylla")?;
+        }
+        if !config.cluster.nats.is_empty() {
+            cluster::nats(config)?.check().context("cluster")?;
+        }
+    }
     let verifiers = settings::verification(config, &Meters::default())?;
     somebody_can_connect(config, &verifiers)
 }
@@ -75,6 +84,39 @@ mod tests {
             "[client]\nallow_anonymous_connect_without_token = true\n".to_owned(),
         ] {
             assert!(checked(&good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn files_for_the_cluster_are_read_when_the_configuration_is_checked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let names = vec!["localhost".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        std::fs::write(path("ca.pem"), made.cert.pem()).expect("written");
+        std::fs::write(path("nonsense.creds"), "no credentials").expect("written");
+        let checked = |scylla: &str, cluster: &str| {
+            let text = format!(
+                "[client]\ninsecure = true\n[store]\nbackend = \"scylla\"\n\
+                 [store.scylla]\nnodes = [\"127.0.0.1:9042\"]\n{scylla}\n\
+                 [cluster]\nnats = [\"nats://127.0.0.1:4222\"]\n{cluster}\n"
+            );
+            configuration(&Config::parse(&text).expect("well formed"))
+        };
+        let authority = |name: &str| format!("tls = true\ntls_authority = \"{}\"", path(name));
+        let credentials = |name: &str| format!("credentials_file = \"{}\"", path(name));
+        assert!(checked(&authority("ca.pem"), "").is_ok());
+        for (scylla, cluster, section) in [
+            (authority("none.pem"), String::new(), "store.scylla"),
+            (
+                String::new(),
+                credentials("none.creds"),
+                "cluster.credentials_file",
+            ),
+            (String::new(), credentials("nonsense.creds"), "cluster"),
+        ] {
+            let refused = checked(&scylla, &cluster).expect_err("must be refused");
+            assert!(refused.to_string().contains(section), "{refused:#}");
         }
     }
 

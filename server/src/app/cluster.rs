@@ -99,7 +99,8 @@ impl Cluster {
     }
 }
 
-fn nats(config: &Config) -> Result<NatsSettings> {
+/// How the bus is talked to, with the file of credentials read.
+pub(super) fn nats(config: &Config) -> Result<NatsSettings> {
     let it = &config.cluster;
     let credentials = it.credentials_file.as_deref().map(|path| {
         std::fs::read_to_string(path)

@@ -127,6 +127,16 @@ pub async fn nats(settings: &NatsSettings) -> Result<Connected, NatsError> {
     Ok((Arc::new(Nats { outgoing, is_up }), incoming))
 }
 
+impl NatsSettings {
+    /// Whether they can be used, as far as that shows without a server.
+    ///
+    /// # Errors
+    /// [`NatsError`].
+    pub fn check(&self) -> Result<(), NatsError> {
+        options(self).map(drop)
+    }
+}
+
 fn options(settings: &NatsSettings) -> Result<ConnectOptions, NatsError> {
     let mut options = match &settings.credentials {
         Some(text) => ConnectOptions::with_credentials(text).map_err(NatsError::Credentials)?,

@@ -11,6 +11,16 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::open::{OpenError, Tls};
 
+impl Tls {
+    /// Whether its files can be used.
+    ///
+    /// # Errors
+    /// [`OpenError::Setting`].
+    pub fn check(&self) -> Result<(), OpenError> {
+        client(self).map(drop)
+    }
+}
+
 /// Reads the files and makes what connections use.
 pub(super) fn client(tls: &Tls) -> Result<Arc<ClientConfig>, OpenError> {
     let mut roots = RootCertStore::empty();
