@@ -21,6 +21,15 @@ const START_MAX: Duration = Duration::from_secs(180);
 /// What a node says when clients may come.
 const READY: &str = "Starting listening for CQL clients";
 
+/// What the first node says when it has made the one user there is at the beginning.
+const HAS_USER: &str = "Created default superuser role";
+
+/// That user, and the password it begins with.
+pub const LOGIN: (&str, &str) = ("cassandra", "cassandra");
+
+/// Guards the key that is made for a test and thrown away with it.
+const KEY_PASSWORD: &str = "for-tests";
+
 /// What Cassandra's own start script gives Java 17, as `module/package`.
 const EXPORTS: &[&str] = &[
     "java.base/java.lang.ref",
@@ -74,6 +83,38 @@ impl Cluster {
     /// # Errors
     /// When one does not come up; what it said last is part of the error.
     pub fn start(archives: &Path, folder: &Path, count: u8, extra: &str) -> Result<Self> {
+        Self::start_with(archives, folder, count, extra, &[READY])
+    }
+
+    /// As [`Cluster::start`], but the nodes ask for the [`LOGIN`], and take TLS as well as plain connections.
+    ///
+    /// # Errors
+    /// As there, and when no certificate can be made.
+    pub fn start_guarded(archives: &Path, folder: &Path, count: u8) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        make_certificate(folder, count)?;
+        let keys = folder.join(KEYS);
+        let extra = format!(
+            "authenticator: PasswordAuthenticator
+client_encryption_options:
+  enabled: true
+  optional: true
+  keystore: \"{}\"
+  keystore_password: {KEY_PASSWORD}
+  store_type: PKCS12",
+            keys.display()
+        );
+        Self::start_with(archives, folder, count, &extra, &[READY, HAS_USER])
+    }
+
+    /// Starts them; the first must give all of these signs.
+    fn start_with(
+        archives: &Path,
+        folder: &Path,
+        count: u8,
+        extra: &str,
+        signs: &[&'static str],
+    ) -> Result<Self> {
         let ports = Ports {
             storage: free_port(count)?,
             native: free_port(count)?,
@@ -87,9 +128,16 @@ impl Cluster {
         };
         for nth in 0..count {
             cluster.nodes.push(None);
-            cluster.start_again(usize::from(nth))?;
+            let signs = if nth == 0 { signs } else { &[READY] };
+            cluster.run(usize::from(nth), signs)?;
         }
         Ok(cluster)
+    }
+
+    /// The certificate in PEM that signs those of nodes that are guarded.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join(AUTHORITY)
     }
 
     /// Where clients find the nodes.
@@ -121,18 +169,64 @@ impl Cluster {
     /// # Errors
     /// When it does not come up.
     pub fn start_again(&mut self, nth: usize) -> Result<()> {
-        let folder = self.folder.join(format!("node-{}", nth + 1));
-        let node = Node::start(
-            &self.archives,
-            &folder,
-            address(nth),
-            self.ports,
-            &self.extra,
-        )?;
+        self.run(nth, &[READY])
+    }
+
+    fn run(&mut self, nth: usize, signs: &[&'static str]) -> Result<()> {
+        let home = self.folder.join(format!("node-{}", nth + 1));
+        fs::create_dir_all(&home)?;
+        let settings = configuration(&home, address(nth), self.ports, &self.extra);
+        let node = Node::start(&self.archives, &home, &settings, signs)
+            .with_context(|| format!("Cassandra at {}", address(nth)))?;
         let place = self.nodes.get_mut(nth).context("there is no such node")?;
         *place = Some(node);
         Ok(())
     }
+}
+
+/// Files in the cluster's folder.
+const KEYS: &str = "keys.p12";
+const AUTHORITY: &str = "authority.pem";
+
+/// A key for all nodes, whose certificate is its own authority.
+fn make_certificate(folder: &Path, count: u8) -> Result<()> {
+    let addresses: Vec<String> = (0..usize::from(count))
+        .map(|nth| format!("ip:{}", address(nth)))
+        .collect();
+    let names = format!("SAN={}", addresses.join(","));
+    let keys = folder.join(KEYS);
+    let tool = |arguments: &[&str]| -> Result<Vec<u8>> {
+        let ran = Command::new("keytool")
+            .args(arguments)
+            .args(["-alias", "node", "-storepass", KEY_PASSWORD, "-keystore"])
+            .arg(&keys)
+            .output()
+            .context("keytool does not start; it comes with Java")?;
+        if !ran.status.success() {
+            bail!("keytool: {}", String::from_utf8_lossy(&ran.stdout));
+        }
+        Ok(ran.stdout)
+    };
+    let make = [
+        "-genkeypair",
+        "-keyalg",
+        "RSA",
+        "-keysize",
+        "2048",
+        "-dname",
+        "CN=node",
+    ];
+    let kind = [
+        "-storetype",
+        "PKCS12",
+        "-keypass",
+        KEY_PASSWORD,
+        "-ext",
+        &names,
+    ];
+    tool(&[&make[..], &kind].concat())?;
+    fs::write(folder.join(AUTHORITY), tool(&["-exportcert", "-rfc"])?)?;
+    Ok(())
 }
 
 struct Node {
@@ -148,16 +242,10 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn start(
-        archives: &Path,
-        folder: &Path,
-        address: Ipv4Addr,
-        ports: Ports,
-        extra: &str,
-    ) -> Result<Self> {
-        fs::create_dir_all(folder)?;
+    /// Starts one that lives in a folder, and waits until it has given all signs.
+    fn start(archives: &Path, folder: &Path, text: &str, signs: &[&'static str]) -> Result<Self> {
         let settings = folder.join("cassandra.yaml");
-        fs::write(&settings, configuration(folder, address, ports, extra))?;
+        fs::write(&settings, text)?;
         let logging = folder.join("logback.xml");
         fs::write(&logging, LOGGING)?;
         let mut command = Command::new("java");
@@ -178,6 +266,7 @@ impl Node {
             ("cassandra-foreground", "yes".to_owned()),
             ("cassandra.skip_wait_for_gossip_to_settle", "0".to_owned()),
             ("cassandra.ring_delay_ms", "1000".to_owned()),
+            ("cassandra.superuser_setup_delay_ms", "0".to_owned()),
             ("jdk.attach.allowAttachSelf", "true".to_owned()),
         ];
         for (key, value) in properties {
@@ -192,16 +281,18 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .context("java does not start: install a Java 17 runtime")?;
-        let (ready, wait) = mpsc::channel();
+        let (given, wait) = mpsc::channel();
         let log = Arc::new(Mutex::new(Vec::new()));
-        watch(child.stdout.take(), &log, &ready);
-        watch(child.stderr.take(), &log, &ready);
-        drop(ready);
+        watch(child.stdout.take(), signs, &log, &given);
+        watch(child.stderr.take(), &[], &log, &given);
+        drop(given);
         let mut node = Self { child };
-        if wait.recv_timeout(START_MAX).is_err() {
-            let ended = node.child.try_wait()?;
-            let log = log.lock().map(|log| log.join("\n")).unwrap_or_default();
-            bail!("Cassandra at {address} is not ready (ended: {ended:?}); it said last:\n{log}");
+        for _ in signs {
+            if wait.recv_timeout(START_MAX).is_err() {
+                let ended = node.child.try_wait()?;
+                let log = log.lock().map(|log| log.join("\n")).unwrap_or_default();
+                bail!("it is not ready (ended: {ended:?}); it said last:\n{log}");
+            }
         }
         Ok(node)
     }
@@ -265,22 +356,22 @@ const LOGGING: &str = "<configuration>
 /// Lines kept of what a node said, for the error when it does not come up.
 const LOG_LINES_MAX: usize = 60;
 
-/// Keeps the last lines, and tells when the node is ready.
+/// Keeps the last lines, and tells of each sign when it comes.
 fn watch(
     output: Option<impl Read + Send + 'static>,
+    signs: &[&'static str],
     log: &Arc<Mutex<Vec<String>>>,
-    ready: &mpsc::Sender<()>,
+    given: &mpsc::Sender<()>,
 ) {
     let Some(output) = output else { return };
-    let (log, ready) = (Arc::clone(log), ready.clone());
+    let (log, given, mut signs) = (Arc::clone(log), given.clone(), signs.to_vec());
     thread::spawn(move || {
-        let mut ready = Some(ready);
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if line.contains(READY)
-                && let Some(ready) = ready.take()
-            {
+            let before = signs.len();
+            signs.retain(|sign| !line.contains(sign));
+            for _ in signs.len()..before {
                 // Nobody waits any more after a timeout.
-                let _ = ready.send(());
+                let _ = given.send(());
             }
             if let Ok(mut log) = log.lock() {
                 if log.len() >= LOG_LINES_MAX {

@@ -3,7 +3,7 @@
 //! Real-part tests find the server through `KLOKKE_BIN`; that and the other variables set here are the whole interface
 //! between this command and the suites, so that each suite also runs by hand.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -18,6 +18,9 @@ use crate::{
 
 /// The crate whose integration tests need the built server.
 const REAL_PARTS: &str = "klokke-tests";
+
+/// The suite that needs a cluster, which the step for that gives it.
+const ON_CASSANDRA: &str = "cassandra";
 
 /// The suite that needs the load tester too, and a server that is broken on purpose.
 const LOAD_TESTER: &str = "loadtest";
@@ -92,7 +95,8 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
         "the store on a cluster, against real Apache Cassandra",
         on_cassandra,
     ));
-    steps.extend(real.into_iter().map(real_part));
+    let here = real.into_iter().filter(|target| target != ON_CASSANDRA);
+    steps.extend(here.map(real_part));
     steps.extend([
         Step::new(
             "sdk-python",
@@ -129,15 +133,38 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The tests of the store on a cluster and of the bus, which `unit` counts as ignored: on one real node each.
+/// The tests of the store on a cluster, which `unit` counts as ignored, and a whole server on it: on one real node that asks
+/// for user and password, and speaks TLS.
 fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
-    with_cassandra(workshop, |nodes| {
-        let suite = ["test", "--package", "klokke", "--lib", "store::scylla::"];
-        let chosen = ["--", "--ignored", "--skip", "measure_"];
-        let said = cargo(workshop, &[&suite[..], &chosen].concat())
-            .variable("KLOKKE_CASSANDRA", nodes)
-            .run()?;
-        Ok(own(Counts::of_cargo(&said.lines).with_exit(said.ok)))
+    let server = workshop.server()?;
+    let guarded =
+        |archives: &Path, folder: &Path| cassandra::Cluster::start_guarded(archives, folder, 1);
+    with_cassandra(workshop, guarded, |cluster, nodes| {
+        let (user, password) = cassandra::LOGIN;
+        let suites: [&[&str]; 2] = [
+            &[
+                "--package",
+                "klokke",
+                "--lib",
+                "store::scylla::",
+                "--",
+                "--ignored",
+                "--skip",
+                "measure_",
+            ],
+            &["--package", REAL_PARTS, "--test", ON_CASSANDRA],
+        ];
+        let mut all = Counts::default();
+        for suite in suites {
+            let said = cargo(workshop, &[&["test"], suite].concat())
+                .variable("KLOKKE_CASSANDRA", nodes)
+                .variable("KLOKKE_CASSANDRA_LOGIN", format!("{user}:{password}"))
+                .variable("KLOKKE_CASSANDRA_AUTHORITY", cluster.authority())
+                .variable("KLOKKE_BIN", &server)
+                .run()?;
+            all.add(Counts::of_cargo(&said.lines).with_exit(said.ok));
+        }
+        Ok(own(all))
     })
 }
 
@@ -145,7 +172,8 @@ fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
 fn cluster(workshop: &Workshop<'_>) -> Result<Outcome> {
     let server = workshop.server()?;
     let nats = setup::nats(workshop.house)?;
-    with_cassandra(workshop, |nodes| {
+    let open = |archives: &Path, folder: &Path| cassandra::Cluster::start(archives, folder, 1, "");
+    with_cassandra(workshop, open, |_, nodes| {
         let suites: [&[&str]; 2] = [
             &["--package", "klokke", "--lib", "bus::", "--", "--ignored"],
             &["--package", REAL_PARTS, "--test", CLUSTER],
@@ -173,7 +201,8 @@ const fn own(counts: Counts) -> Outcome {
 /// Does something with one real node; tells where it is, as the tests take it.
 fn with_cassandra(
     workshop: &Workshop<'_>,
-    work: impl FnOnce(&str) -> Result<Outcome>,
+    start: impl FnOnce(&Path, &Path) -> Result<cassandra::Cluster>,
+    work: impl FnOnce(&cassandra::Cluster, &str) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let archives = setup::cassandra(workshop.house)?;
     let folder = workshop
@@ -181,9 +210,10 @@ fn with_cassandra(
         .target()
         .join(format!("cassandra-{}", std::process::id()));
     println!("  starting Cassandra");
-    let outcome = cassandra::Cluster::start(&archives, &folder, 1, "").and_then(|node| {
-        let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
-        work(&addresses.join(","))
+    let outcome = start(&archives, &folder).and_then(|cluster| {
+        let nodes = cluster.addresses();
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        work(&cluster, &nodes.join(","))
     });
     // The node is gone; what it wrote is nobody's any more. When it cannot be removed, the next `cargo clean` does it.
     let _ = std::fs::remove_dir_all(&folder);

@@ -11,8 +11,9 @@
 //!
 //! - *Durable* is a majority of replicas. *Reads see writes* is a majority of replicas again, and that everything derived
 //!   is written before `Ok`.
-//! - *Atomic* is the batch's own row. Whoever reads derived rows beside a commit in flight may see some of them before it is
-//!   acknowledged; after a crash they are replayed before the ledger is used, on whichever node.
+//! - *Atomic* is the batch's own row. On the node that writes, reads of a ledger wait for a commit in flight; on another one
+//!   they may see some of its derived rows before it is acknowledged. After a crash they are replayed before the ledger is
+//!   used, on whichever node.
 //! - The store is never poisoned: the nodes of the cluster judge their own disks. A ledger whose last write is in doubt
 //!   answers nothing on this node until that is settled; the others go on.
 //! - The compare-and-set is not trusted alone. Commits are checked against checksum, place and chain whenever they are

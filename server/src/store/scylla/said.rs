@@ -18,6 +18,9 @@ use crate::store::{
 /// Rows of commits read at once; each is a batch.
 const ROWS_PAGE: i32 = 64;
 
+/// Commits may lie so many times as far apart as they are many, and are still read in a row: most lie in the same batches.
+const CLOSE: usize = 4;
+
 /// Names asked for in one request.
 const NAMES_PAGE: usize = 100;
 
@@ -315,6 +318,28 @@ impl Inner {
         Ok(found)
     }
 
+    /// Some commits, ascending: in a row where they lie close together, else one by one.
+    async fn commits_of(
+        self: &Arc<Self>,
+        ledger: &LedgerId,
+        seqs: &[u64],
+    ) -> Result<Vec<(u64, SealedCommit)>, StoreError> {
+        let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
+            return Ok(Vec::new());
+        };
+        let between = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+        if seqs.len() > 1 && between <= seqs.len().saturating_mul(CLOSE) {
+            let page = self.commits_after(ledger, first - 1, between).await?;
+            return Ok(page
+                .into_iter()
+                .map(|sealed| (sealed.commit.seq, sealed))
+                .collect());
+        }
+        let reads = seqs.iter().copied();
+        let reads = reads.map(async |seq| Ok((seq, self.one(ledger, seq).await?)));
+        self.cql.abreast(reads).await
+    }
+
     /// The entries that rows stand for; each must name this channel and offset itself.
     pub(super) async fn bodies(
         self: &Arc<Self>,
@@ -325,10 +350,7 @@ impl Inner {
         let mut seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
         seqs.sort_unstable();
         seqs.dedup();
-        let reads = seqs
-            .into_iter()
-            .map(async |seq| Ok((seq, self.one(ledger, seq).await?)));
-        let commits = self.cql.abreast(reads).await?;
+        let commits = self.commits_of(ledger, &seqs).await?;
         let commits: hashbrown::HashMap<u64, SealedCommit> = commits.into_iter().collect();
         let body = |row: EntryRow| {
             let commit = commits.get(&row.seq).map(|sealed| &sealed.commit);

@@ -71,6 +71,9 @@ const LOCK_SECONDS: u32 = 120;
 /// How long to wait for another node that migrates.
 const WAIT_MAX: Duration = Duration::from_secs(180);
 
+/// How long a keyspace that is listed may take until it can be entered.
+const ENTER_MAX: Duration = Duration::from_secs(10);
+
 /// Between two looks whether the other is done.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -98,10 +101,7 @@ pub async fn migrate(options: &Options) -> Result<Migrated, OpenError> {
         );
         run(&session, &create).await?;
     }
-    session
-        .use_keyspace(&options.keyspace, true)
-        .await
-        .map_err(|error| OpenError::Keyspace(options.keyspace.clone(), error.to_string()))?;
+    enter(&session, &options.keyspace).await?;
     for statement in BEFORE {
         run(&session, statement).await?;
     }
@@ -127,6 +127,20 @@ pub async fn migrate(options: &Options) -> Result<Migrated, OpenError> {
             return Err(OpenError::Cluster(
                 "another node is migrating the schema and does not finish".to_owned(),
             ));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Enters the keyspace. One that another node has just made is listed a moment before it can be entered.
+async fn enter(session: &Session, keyspace: &str) -> Result<(), OpenError> {
+    let began = Instant::now();
+    loop {
+        let Err(error) = session.use_keyspace(keyspace, true).await else {
+            return Ok(());
+        };
+        if began.elapsed() > ENTER_MAX {
+            return Err(OpenError::Keyspace(keyspace.to_owned(), error.to_string()));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

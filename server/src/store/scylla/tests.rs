@@ -1,5 +1,6 @@
 //! The contract suite and more on a real cluster. Ignored unless `cargo xtask test --only cassandra` starts one and names it
-//! in `KLOKKE_CASSANDRA`: so a run without it says that they were not run.
+//! in `KLOKKE_CASSANDRA` (with `KLOKKE_CASSANDRA_LOGIN`, `USER:PASSWORD`, and `KLOKKE_CASSANDRA_AUTHORITY`, a file): so a run
+//! without it says that they were not run.
 
 use std::sync::Arc;
 
@@ -24,8 +25,11 @@ const SMALL: Spread = Spread {
 fn options(keyspace: &str, spread: Spread) -> Options {
     let nodes = std::env::var("KLOKKE_CASSANDRA");
     let nodes = nodes.expect("KLOKKE_CASSANDRA names a cluster; `cargo xtask test` starts one");
+    let login = std::env::var("KLOKKE_CASSANDRA_LOGIN").ok();
+    let login = login.as_deref().and_then(|login| login.split_once(':'));
     Options {
         nodes: nodes.split(',').map(str::to_owned).collect(),
+        login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
         keyspace: keyspace.to_owned(),
         replication_factor: 1,
         spread,
@@ -685,6 +689,52 @@ async fn the_schema_is_made_once_by_however_many() {
     let error = ScyllaStore::open(&nobody).await.expect_err("nobody there");
     assert!(matches!(error, OpenError::Cluster(_)), "{error}");
     session.query_unpaged(drop_it, ()).await.expect("dropped");
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn who_is_not_known_is_turned_away_and_tls_is_checked() {
+    let rig = Rig::new(SMALL).await;
+    let good = options(KEYSPACE, SMALL);
+    let authority = std::env::var_os("KLOKKE_CASSANDRA_AUTHORITY");
+    let authority = authority
+        .expect("the cluster's certificate is named")
+        .into();
+    let with = |login: Option<(&str, &str)>, tls: Option<Tls>| Options {
+        login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
+        tls,
+        ..good.clone()
+    };
+    let known = good.login.as_ref();
+    let known = known.map(|(user, password)| (user.as_str(), password.as_str()));
+    const WRONG: &str = "not-the-password";
+    for login in [None, Some(("cassandra", WRONG)), Some(("nobody", WRONG))] {
+        let refused = ScyllaStore::open(&with(login, None)).await;
+        let refused = refused.expect_err("refused");
+        assert!(matches!(refused, OpenError::Cluster(_)), "{refused}");
+        let said = format!("{refused} {refused:?} {:?}", with(login, None));
+        assert!(!said.contains(WRONG), "{said}");
+    }
+    let trusting = Tls {
+        authority: Some(authority),
+        identity: None,
+    };
+    let store = ScyllaStore::open(&with(known, Some(trusting.clone()))).await;
+    let store = store.expect("opens over TLS");
+    let mut chain = Chain::new("G1");
+    store.commit(chain.batch(|_, _| {})).await.expect("commit");
+    assert_eq!(history(&rig.node().await, &chain.ledger).await.len(), 1);
+    let distrusting = with(known, Some(Tls::default()));
+    let refused = ScyllaStore::open(&distrusting).await;
+    let refused = refused.expect_err("nobody vouches for that certificate");
+    assert!(matches!(refused, OpenError::Cluster(_)), "{refused}");
+    let missing = Tls {
+        authority: Some("no/such/file.pem".into()),
+        ..trusting
+    };
+    let refused = ScyllaStore::open(&with(known, Some(missing))).await;
+    let refused = refused.expect_err("no such file").to_string();
+    assert!(refused.contains("no/such/file.pem"), "{refused}");
 }
 
 #[tokio::test]
