@@ -241,6 +241,44 @@ async fn a_write_that_comes_late_comes_too_late() {
     assert_eq!(history(&store, &chain.ledger).await, ids(&batches));
 }
 
+/// The head is told, and the caller makes another commit of it: from then on the lost one must not come, or what it did
+/// is done twice. A try of the same batch again would hide that, for it moves the head itself.
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn what_was_said_not_to_be_there_never_comes() {
+    let rig = Rig::new(SMALL).await;
+    let store = rig.node().await;
+    let mut chain = Chain::new("G1");
+    // From the first commit of a ledger over the border of a bucket.
+    for round in 0..6 {
+        let (go, wait) = oneshot::channel();
+        let (done, applied) = oneshot::channel();
+        let faults = [Fault::Late(wait, done), Fault::RequestLost];
+        store.inner.cql.faults.swaps(faults);
+        let before = chain.clone();
+        let lost = chain.batch(|_, commit| commit.operation = "lost".into());
+        let unknown = store.commit(lost).await;
+        assert!(
+            matches!(unknown, Err(CommitError::Unknown(_))),
+            "{unknown:?}"
+        );
+        let head = store.head(&before.ledger).await.expect("settled");
+        assert_eq!(head.map_or(0, |head| head.seq), round, "it is not there");
+        go.send(()).expect("it waits");
+        assert!(!applied.await.expect("answered"), "nor does it come");
+        chain = before;
+        let other = chain.batch(|_, commit| commit.operation = "other".into());
+        store.commit(other).await.expect("the ledger goes on");
+    }
+    let read = rig.node().await.commits_since(&chain.ledger, 0, 99).await;
+    let read = read.expect("read");
+    assert_eq!(read.len(), 6);
+    assert!(
+        read.iter()
+            .all(|sealed| &*sealed.commit.operation == "other")
+    );
+}
+
 /// A commit with everything that is derived from one.
 fn rich(chain: &mut Chain, text: &str) -> Batch {
     chain.batch(|chain, commit| {
