@@ -168,7 +168,20 @@ async fn visit(
         return world.complain("the epoch changed".to_owned());
     }
     if entered.top < place.offset {
-        // A node that is behind: it is asked again later, or another one.
+        // A node that is behind learns that it is, as when a session recovers.
+        let beyond = EntryRange {
+            from: place.offset + 1,
+            to: u64::MAX,
+            limit: PAGE,
+            order: Order::Ascending,
+        };
+        let read = life.ledgers.read(&ledger(), &channel(), beyond).await;
+        if let Ok(read) = read
+            && read.head.top < place.offset
+        {
+            let (top, at) = (read.head.top, place.offset);
+            world.complain(format!("the channel ends at {top}, and {at} was heard"));
+        }
         return;
     }
     match entered.recent {
