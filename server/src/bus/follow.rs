@@ -117,10 +117,8 @@ impl<S: State> Follower<S> {
         let mut since_sweep = Duration::ZERO;
         loop {
             tokio::select! {
-                came = incoming.recv() => match came {
-                    Some(came) => self.take(came),
-                    None => return,
-                },
+                // In this order, so that one seed is one history; what is timed is seldom, and starves nothing.
+                biased;
                 _ = greet.tick() => self.greet(),
                 _ = look.tick() => {
                     since_sweep += self.pace.look_when_down / SWEEP_PARTS;
@@ -131,6 +129,10 @@ impl<S: State> Follower<S> {
                     }
                     self.look_at_some();
                 }
+                came = incoming.recv() => match came {
+                    Some(came) => self.take(came),
+                    None => return,
+                },
             }
         }
     }

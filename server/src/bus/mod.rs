@@ -11,6 +11,8 @@ mod nats;
 mod wire;
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -133,7 +133,7 @@ async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Mes
         Message::Call(..) => {}
         Message::Read(channel, range, reply) => {
             // The asker may have gone; then nobody misses the answer.
-            let _ = reply.send(read(base, &channel, range).await);
+            let _ = reply.send(read(context, base, &channel, range).await);
         }
         Message::Inspect(look) => look(Ok(&base.state)),
         Message::Enter(shard, channels, enter) => {
@@ -172,11 +172,22 @@ async fn enter_at<S: State>(
 }
 
 async fn read<S: State>(
-    base: &Base<S>,
+    context: &Context<S>,
+    base: &mut Base<S>,
     channel: &ChannelName,
     range: EntryRange,
 ) -> Result<Reading, CallError> {
-    let heads = base.heads(std::slice::from_ref(channel)).await?;
+    let channels = std::slice::from_ref(channel);
+    let mut heads = base.heads(channels).await?;
+    let is_beyond = |heads: &[ChannelHead]| {
+        let top = heads.first().map_or(0, |head| head.top);
+        range.order == Order::Ascending && range.from > top.saturating_add(1)
+    };
+    if context.ledgers.inner().herald.has_others() && is_beyond(&heads) {
+        // Whoever asks was at a node that knows more.
+        super::foreign::catch_up(context, base).await?;
+        heads = base.heads(channels).await?;
+    }
     let head = heads.first().copied().unwrap_or_default();
     let found = match cut(range, head) {
         None => Ok(Vec::new()),

@@ -299,6 +299,38 @@ fn a_gap_is_filled_as_soon_as_it_shows() {
 }
 
 #[test]
+fn who_comes_from_a_node_that_knows_more_is_not_told_of_less() {
+    run_local(async {
+        let pair = Pair::start().await;
+        pair.nodes[1]
+            .ledgers
+            .call(&ledger(), say())
+            .await
+            .expect("done");
+        for _ in 0..3 {
+            pair.nodes[0]
+                .ledgers
+                .call(&ledger(), say())
+                .await
+                .expect("done");
+        }
+        // It was at the first node, heard three, and recovers at the second.
+        let since = crate::store::EntryRange {
+            from: 4,
+            to: u64::MAX,
+            limit: 10,
+            order: crate::store::Order::Ascending,
+        };
+        let read = pair.nodes[1]
+            .ledgers
+            .read(&ledger(), &channel(), since)
+            .await;
+        let read = read.expect("read");
+        assert_eq!((read.head.top, read.entries.len()), (4, 1));
+    });
+}
+
+#[test]
 fn a_node_that_tells_of_another_commit_with_the_same_number_is_noticed() {
     run_local(async {
         let pair = Pair::start().await;

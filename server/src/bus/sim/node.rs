@@ -1,0 +1,271 @@
+//! A node: real ledgers and a real follower, on the run's store and bus. It can be killed at any moment and started anew.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+use super::store::SimStore;
+use super::world::{SimClock, World};
+use crate::bus::{
+    Bus, BusHerald, Hello, INCOMING_MAX, Incoming, Members, NodeId, Pace, Shared, follow,
+};
+use crate::ledger::{
+    Clock, Delivery, IDLE_UNLOAD, Ledgers, NoInbox, Outlet, Setup, ShardAnswer, ShardGone,
+    SpawnTask, Spawner,
+};
+use crate::telemetry::Telemetry;
+
+/// Messages in a hundred that the bus loses, or carries twice.
+const LOST: u64 = 15;
+const TWICE: u64 = 10;
+/// Longest way of a message, in milliseconds: more than it takes to write the next.
+const WAY_MS: u64 = 120;
+
+const PACE: Pace = Pace {
+    hello: Duration::from_millis(500),
+    look_when_down: Duration::from_secs(1),
+    look_when_up: Duration::from_secs(10),
+    skew_max: Duration::from_secs(1),
+};
+
+/// What reaches a listener of a node, in order.
+pub(super) enum Heard {
+    Delivery(Arc<Delivery<Infallible>>),
+    Answer(ShardAnswer),
+}
+
+/// Listeners of a node, by number.
+#[derive(Default)]
+pub(super) struct Ears(Mutex<BTreeMap<usize, mpsc::UnboundedSender<Heard>>>);
+
+impl Ears {
+    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, mpsc::UnboundedSender<Heard>>> {
+        self.0.lock().expect("no test panics under this lock")
+    }
+}
+
+#[async_trait]
+impl Outlet<()> for Ears {
+    async fn deliver(&self, delivery: Arc<Delivery<Infallible>>) {
+        // Who has gone hears nothing.
+        self.all()
+            .retain(|_, ear| ear.send(Heard::Delivery(Arc::clone(&delivery))).is_ok());
+    }
+
+    async fn answer(&self, shard: usize, answer: ShardAnswer) {
+        if let Some(ear) = self.all().get(&shard) {
+            let _ = ear.send(Heard::Answer(answer)); // It may have gone.
+        }
+    }
+}
+
+/// Spawns where the run is, and can end all of it at once.
+#[derive(Default)]
+struct Tasks(Mutex<Vec<AbortHandle>>);
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let handle = tokio::task::spawn_local(task).abort_handle();
+        let mut all = self.0.lock().expect("no test panics under this lock");
+        all.push(handle);
+    }
+
+    fn kill(&self) {
+        let mut all = self.0.lock().expect("no test panics under this lock");
+        all.drain(..).for_each(|task| task.abort());
+    }
+}
+
+impl Spawner for Tasks {
+    fn shards(&self) -> usize {
+        1
+    }
+
+    fn spawn(&self, _: usize, task: SpawnTask) -> Result<(), ShardGone> {
+        Self::spawn(self, async move { task().await });
+        Ok(())
+    }
+}
+
+/// One life of a node.
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) ledgers: Ledgers<()>,
+    pub(super) ears: Arc<Ears>,
+    tasks: Arc<Tasks>,
+    incoming: mpsc::Sender<Incoming>,
+}
+
+pub(super) struct Node {
+    world: Arc<World>,
+    nth: usize,
+    life: Mutex<Option<Life>>,
+    /// The ways to the other nodes' buses, shared by all nodes.
+    hall: Arc<Hall>,
+}
+
+/// Where the bus of each node comes in, as long as it lives.
+#[derive(Default)]
+pub(super) struct Hall(Mutex<BTreeMap<usize, mpsc::Sender<Incoming>>>);
+
+impl Hall {
+    fn of(world: &Arc<World>) -> Arc<Self> {
+        Arc::clone(world.hall())
+    }
+
+    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, mpsc::Sender<Incoming>>> {
+        self.0.lock().expect("no test panics under this lock")
+    }
+}
+
+struct Seat {
+    world: Arc<World>,
+    hall: Arc<Hall>,
+    nth: usize,
+}
+
+impl Bus for Seat {
+    fn tell(&self, message: Bytes) -> bool {
+        if self.world.standing(self.nth).bus_cut {
+            return false;
+        }
+        let others: Vec<usize> = self.hall.all().keys().copied().collect();
+        for other in others.into_iter().filter(|other| *other != self.nth) {
+            let times = match () {
+                () if self.world.happens(LOST) => 0,
+                () if self.world.happens(TWICE) => 2,
+                () => 1,
+            };
+            for _ in 0..times {
+                let way = Duration::from_millis(self.world.draw(WAY_MS));
+                let (world, hall) = (Arc::clone(&self.world), Arc::clone(&self.hall));
+                let message = message.clone();
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(way).await;
+                    world.thawed(other).await;
+                    if world.standing(other).bus_cut {
+                        return;
+                    }
+                    let to = hall.all().get(&other).cloned();
+                    if let Some(to) = to {
+                        let _ = to.send(Incoming::Message(message)).await; // It may have died.
+                    }
+                });
+            }
+        }
+        true
+    }
+}
+
+impl Node {
+    pub(super) fn new(world: &Arc<World>, nth: usize) -> Self {
+        Self {
+            world: Arc::clone(world),
+            nth,
+            life: Mutex::default(),
+            hall: Hall::of(world),
+        }
+    }
+
+    pub(super) fn life(&self) -> Option<Life> {
+        let life = self.life.lock().expect("no test panics under this lock");
+        life.clone()
+    }
+
+    pub(super) fn start(&self) {
+        let world = &self.world;
+        let clock: Arc<dyn Clock> = Arc::new(SimClock {
+            world: Arc::clone(world),
+            ahead_ms: world.draw(300),
+        });
+        let own = NodeId::new(Uuid::from_u128(clock.random()));
+        let seat: Arc<dyn Bus> = Arc::new(Seat {
+            world: Arc::clone(world),
+            hall: Arc::clone(&self.hall),
+            nth: self.nth,
+        });
+        let telemetry = Telemetry::new();
+        let (ears, tasks) = (Arc::new(Ears::default()), Arc::new(Tasks::default()));
+        let ledgers = Ledgers::new(Setup {
+            store: Arc::new(SimStore {
+                world: Arc::clone(world),
+                node: self.nth,
+            }),
+            spawner: Arc::clone(&tasks) as _,
+            outlet: Arc::clone(&ears) as _,
+            inbox: Arc::new(NoInbox),
+            herald: Arc::new(BusHerald::new(Arc::clone(&seat), own, &telemetry.meters())),
+            clock: Arc::clone(&clock),
+            epoch_seed: Some(7),
+            idle_unload: IDLE_UNLOAD,
+            meters: telemetry.meters(),
+        });
+        let (incoming, comes) = mpsc::channel(INCOMING_MAX);
+        incoming.try_send(Incoming::Up).expect("there is room");
+        self.hall.all().insert(self.nth, incoming.clone());
+        let followed = ledgers.clone();
+        let name = format!("node {}", self.nth);
+        tasks.spawn(async move {
+            let hello = Hello {
+                name: name.into(),
+                version: "1".into(),
+                settings: 1,
+                now_ms: 0,
+                leaving: false,
+                gone: false,
+            };
+            let members = Shared::new(Members::new(own, 2_000));
+            let connected = (seat, comes);
+            follow(
+                followed,
+                connected,
+                members,
+                (own, hello),
+                clock,
+                PACE,
+                &telemetry.meters(),
+            )
+            .await;
+        });
+        let life = Life {
+            ledgers,
+            ears,
+            tasks,
+            incoming,
+        };
+        *self.life.lock().expect("no test panics under this lock") = Some(life);
+    }
+
+    /// As `kill -9`: whatever it was about to do, it does not.
+    pub(super) fn kill(&self) {
+        let mut life = self.life.lock().expect("no test panics under this lock");
+        if let Some(life) = life.take() {
+            life.tasks.kill();
+            // Connections end with the process.
+            life.ears.all().clear();
+            self.hall.all().remove(&self.nth);
+        }
+    }
+
+    /// The bus says that it is away, or there again.
+    pub(super) fn say(&self, what: Incoming) {
+        if let Some(life) = self.life() {
+            let _ = life.incoming.try_send(what); // Full: it has enough to look at.
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn listen(&self, number: usize) -> mpsc::UnboundedReceiver<Heard> {
+        let (ear, heard) = mpsc::unbounded_channel();
+        self.ears.all().insert(number, ear);
+        heard
+    }
+}
