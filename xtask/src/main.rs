@@ -13,6 +13,7 @@ mod dev;
 mod house;
 mod process;
 mod setup;
+mod sim;
 mod test;
 mod tidy;
 
@@ -39,6 +40,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Makes Grafana's dashboards and Prometheus' rules, and checks them.
     Dashboards(dashboards::Arguments),
+    /// Simulates a cluster whose parts break, from many seeds.
+    Sim(sim::Arguments),
     /// Checks the house rules that no compiler checks.
     Tidy,
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Dev(arguments) => dev::run(&house, &arguments),
         Verb::Bench(arguments) => bench::run(&house, &arguments),
         Verb::Dashboards(arguments) => dashboards::run(&house, &arguments),
+        Verb::Sim(arguments) => sim::run(&house, &arguments),
         Verb::Tidy => tidy::run(&house),
     };
     match result {

@@ -68,7 +68,7 @@ async fn play(seed: u64) -> Result<Figures, String> {
         }
         while listeners
             .iter()
-            .any(|it| it.heard().len() < wanted as usize)
+            .any(|it| (it.heard().len() as u64) < wanted)
             && world.wrong().is_empty()
         {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -123,6 +123,15 @@ async fn play(seed: u64) -> Result<Figures, String> {
     }
 }
 
+/// Says how far it is, to whoever runs many.
+fn say(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{what}"); // Nobody may be looking.
+}
+
+/// After so many seeds it says how far it is.
+const PROGRESS: usize = 500;
+
 /// So many seeds in the unit tests; `cargo xtask sim` says more.
 const SEEDS: u64 = 40;
 
@@ -136,7 +145,10 @@ fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
     let first = number("KLOKKE_SIM_FIRST").unwrap_or(1);
     let seeds = number("KLOKKE_SIM_SEEDS").unwrap_or(SEEDS);
     let mut sum = Figures::default();
-    for seed in first..first + seeds {
+    for (nth, seed) in (first..first + seeds).enumerate() {
+        if nth > 0 && nth % PROGRESS == 0 {
+            say(&format!("{nth} of {seeds} seeds: {sum:?}"));
+        }
         match run(seed) {
             Ok(figures) => {
                 sum.commits += figures.commits;
@@ -147,7 +159,7 @@ fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
             Err(wrong) => panic!("seed {seed}: {wrong}\nalone: cargo xtask sim --seed {seed}"),
         }
     }
-    println!("{seeds} seeds: {sum:?}");
+    say(&format!("{seeds} seeds hold: {sum:?}"));
 }
 
 #[test]

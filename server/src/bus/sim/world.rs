@@ -20,6 +20,9 @@ pub(super) fn channel() -> ChannelName {
     ChannelName::parse("unit:G10001").expect("valid")
 }
 
+/// Things said to be wrong in one run.
+const COMPLAINTS_MAX: usize = 5;
+
 /// How a node stands to the rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
@@ -130,7 +133,11 @@ impl World {
     }
 
     pub(super) fn complain(&self, what: String) {
-        lock(&self.wrong).push(what);
+        let mut wrong = lock(&self.wrong);
+        // What follows from the first says nothing more.
+        if wrong.len() < COMPLAINTS_MAX {
+            wrong.push(what);
+        }
     }
 
     pub(super) fn wrong(&self) -> Vec<String> {

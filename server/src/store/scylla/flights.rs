@@ -53,3 +53,37 @@ impl Flights {
         flights.remove(place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_for_what_is_on_its_way_joins() {
+        let flights = Flights::default();
+        let place = (LedgerId::parse("G1").expect("valid"), 1);
+        let (land, landed) = oneshot::channel::<()>();
+        let start = || {
+            let flight = async move {
+                landed.await.expect("it lands");
+                Ok(Arc::from([]))
+            };
+            flight.boxed().shared()
+        };
+        let (first, was_under_way) = flights.join(&place, start);
+        assert!(!was_under_way);
+        let (second, was_under_way) = flights.join(&place, || unreachable!("it is on its way"));
+        assert!(was_under_way);
+        land.send(()).expect("somebody waits");
+        assert_eq!(first.await.expect("read").len(), 0);
+        assert_eq!(second.await.expect("read").len(), 0);
+        flights.leave(&place);
+        let again = || async { Ok(Arc::from([])) }.boxed().shared();
+        assert!(!flights.join(&place, again).1, "it is over");
+    }
+}
