@@ -194,7 +194,7 @@ impl<S: State> Follower<S> {
 
     fn tell(&self, ledger: &LedgerId, news: News) {
         if !self.ledgers.tell(ledger, news) {
-            // The next positions tell it again.
+            // Found when the ledger moves on, or by the next look.
             self.counts.dropped.add(1);
         }
     }
@@ -217,7 +217,7 @@ impl<S: State> Follower<S> {
             if settings != self.hello.settings {
                 tracing::warn!(%name, "a node has other settings where all must have the same: compare `klokke config print` on both");
             }
-            // It wants to know who is there, and may have missed what was told before it came.
+            // It wants to know who is there.
             self.greet();
         }
         self.changed(change);

@@ -168,8 +168,8 @@ async fn publish(client: Client, subject: String, mut waiting: mpsc::Receiver<By
             tracing::debug!(%error, "a hint was not told");
         }
     }
-    // What was handed on last, a farewell above all, still goes out.
+    // What was handed on last still goes out.
     if let Err(error) = client.flush().await {
-        tracing::debug!(%error, "the bus was left without a farewell");
+        tracing::debug!(%error, "what was told last may not have gone out");
     }
 }

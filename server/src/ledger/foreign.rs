@@ -127,7 +127,7 @@ pub(super) async fn heads_at<S: State>(
     ))
 }
 
-/// Applies and delivers what another node wrote. Its outbox is that node's to deliver.
+/// Applies and delivers what another node wrote. Its outbox is that node's to deliver; on a node alone it is its own, found late.
 async fn take_in<S: State>(context: &Context<S>, base: &mut Base<S>, sealed: &SealedCommit) {
     let changes = base.apply(sealed);
     let delivery = Arc::new(Delivery {
@@ -135,5 +135,9 @@ async fn take_in<S: State>(context: &Context<S>, base: &mut Base<S>, sealed: &Se
         changes,
         arrived_us: 0,
     });
-    context.ledgers.inner().outlet.deliver(delivery).await;
+    let inner = context.ledgers.inner();
+    inner.outlet.deliver(delivery).await;
+    if !inner.herald.has_others() && !sealed.commit.outbox.is_empty() {
+        super::outbox::start(context);
+    }
 }

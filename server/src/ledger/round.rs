@@ -101,13 +101,21 @@ impl<S: State> Round<S> {
             if again.is_empty() {
                 return;
             }
-            for (call, reply) in std::mem::take(&mut again) {
+            let mut calls = std::mem::take(&mut again).into_iter();
+            for (call, reply) in calls.by_ref() {
                 self.run(context, base, call, reply).await;
                 if self.is_full() {
-                    again.extend(self.write(context, base).await);
+                    again = self.write(context, base).await;
+                    if !again.is_empty() {
+                        break;
+                    }
                 }
             }
-            again.extend(self.write(context, base).await);
+            if again.is_empty() {
+                again = self.write(context, base).await;
+            }
+            // Those behind a conflict wait for those before them.
+            again.extend(calls);
         }
         for (_, reply) in again {
             // The caller may have gone; then nobody misses the answer.

@@ -2,10 +2,10 @@
 //! in full is written down, before they leave.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use klokke_protocol::Epoch;
-use tokio::sync::oneshot;
 
 use super::disclose::{Disclosure, Subject, Viewer, disclose, is_sensitive};
 use super::show::{is_barred, note, profile_behind};
@@ -57,7 +57,7 @@ pub async fn recall(
         ..range
     };
     let read = ledgers.read(ledger, channel, range).await?;
-    let (shown, answer) = oneshot::channel();
+    let shown = Arc::new(Mutex::new(None));
     let actor = Actor {
         subject: viewer.subject.as_str().into(),
         profile: None,
@@ -67,12 +67,12 @@ pub async fn recall(
         channel: channel.clone(),
         entries: read.entries,
         viewer,
-        shown: Some(shown),
+        shown: Arc::clone(&shown),
     };
     ledgers
         .call(ledger, Call::new("channel.recall", actor, job))
         .await?;
-    let entries = answer.await.map_err(|_| CallError::Closed)?;
+    let entries = lock(&shown).take().ok_or(CallError::Closed)?;
     Ok(Recalled {
         entries,
         head: read.head,
@@ -86,7 +86,13 @@ struct Measuring {
     channel: ChannelName,
     entries: Vec<ChannelEntry>,
     viewer: Viewer,
-    shown: Option<oneshot::Sender<Vec<Shown>>>,
+    /// What the last run found: another run may follow, over a newer roster, when somebody else wrote first.
+    shown: Arc<Mutex<Option<Vec<Shown>>>>,
+}
+
+/// Nothing done under this lock can panic half way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait::async_trait(?Send)]
@@ -125,10 +131,7 @@ impl Job<Roster> for Measuring {
         for what in &seen {
             note(view, &self.viewer, what).await?;
         }
-        if let Some(sender) = self.shown.take() {
-            // Whoever asked may be gone; then nobody misses it.
-            let _ = sender.send(shown);
-        }
+        *lock(&self.shown) = Some(shown);
         Ok(Bytes::new())
     }
 }

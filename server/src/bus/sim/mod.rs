@@ -1,6 +1,9 @@
 //! A whole cluster in one thread, from one seed: nodes on a store and a bus that delay, lose, double and reorder, nodes that die and
 //! freeze, people who write, listen and move. What must hold is looked at from outside.
 //!
+//! Simulated so far are messages in one channel of one ledger. Records, rights, outboxes, retention and the sessions' own machine are not in
+//! it, nor is what `store::scylla` does to keep the contract.
+//!
 //! Time is tokio's, paused: it goes on only when nothing else can. `cargo xtask sim` runs many seeds; one that fails prints itself, and
 //! runs alone with `--seed`.
 

@@ -60,10 +60,11 @@ impl Inner {
                 return Err(at(ledger, known.applied + 1, "the commit is missing"));
             };
             for (sealed, seq) in page.iter().zip(known.applied + 1..) {
-                let prev = *prev.get_or_insert(sealed.commit.prev_hash);
-                if !sealed.follows(ledger, seq, prev) {
+                let expected = prev.unwrap_or(sealed.commit.prev_hash);
+                if !sealed.follows(ledger, seq, expected) {
                     return Err(at(ledger, seq, "the hash chain is broken"));
                 }
+                prev = Some(sealed.hash);
             }
             let head = Head {
                 seq: last.commit.seq,
@@ -76,7 +77,6 @@ impl Inner {
             }
             self.derive(ledger, &page, &head).await?;
             self.counts.replayed(page.len());
-            prev = Some(last.hash);
             known.applied = head.seq;
         }
         Ok(())

@@ -376,6 +376,32 @@ async fn what_is_durable_but_not_derived_is_derived_before_it_is_read() {
     assert_eq!(of_six.expect("read").expect("remembered").seq, 7);
 }
 
+/// Three commits of one round.
+fn three(chain: &mut Chain, texts: [&str; 3]) -> Batch {
+    let [mut batch, second, third] = texts.map(|text| rich(chain, text));
+    batch.commits.extend(second.commits);
+    batch.commits.extend(third.commits);
+    batch
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_round_of_several_is_derived_whole_by_whoever_finds_it() {
+    let rig = Rig::new(SMALL).await;
+    let mut chain = Chain::new("G1");
+    let texts = [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1", "c2", "c3"]];
+    for (step, texts) in texts.into_iter().enumerate() {
+        let store = rig.node().await;
+        let unknown = failing_at(&store, step, three(&mut chain, texts)).await;
+        assert!(
+            matches!(unknown, Err(CommitError::Unknown(_))),
+            "{unknown:?}"
+        );
+        drop(store);
+        shows_all_of(&rig.node().await, &chain, texts[2]).await;
+    }
+}
+
 /// Commits while the given step of deriving fails, as often as it is tried.
 async fn failing_at(store: &ScyllaStore, step: usize, batch: Batch) -> Result<(), CommitError> {
     let step = u32::try_from(step).expect("small");
