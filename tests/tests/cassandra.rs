@@ -6,6 +6,7 @@ use std::{fs, path::Path, process::Output};
 use anyhow::{Context, Result, ensure};
 use klokke_tests::{
     client::Client,
+    http,
     server::{Settings, command},
     token,
 };
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 const KEYSPACE: &str = "klokke_whole";
 const CHANNEL: &str = "kept:on-a-cluster";
+const LWT: &str = "klokke_store_lwt_total";
 const KILLS: u64 = 3;
 const EACH: u64 = 20;
 
@@ -101,6 +103,8 @@ fn a_server_on_a_cluster_loses_nothing_and_its_ledgers_can_be_taken_along() -> R
         for number in kill * EACH..(kill + 1) * EACH {
             client.must("publish", &json!({"channel": CHANNEL, "data": number}))?;
         }
+        let applied = http::metric(server.address(), LWT, &["outcome=\"applied\""])?;
+        ensure!(applied >= EACH as f64, "{applied} of {EACH} were counted");
         server.kill()?;
         server.start_again()?;
     }

@@ -73,6 +73,50 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "klokke_store_damage_total",
         "the files must be damaged: server/src/store/fjall/damage/mod.rs",
     ),
+    (
+        "klokke_bus_up",
+        "there must be other nodes: server/src/bus/tests.rs, tests/tests/cluster.rs",
+    ),
+    (
+        "klokke_bus_messages_total",
+        "there must be other nodes: server/src/bus/tests.rs",
+    ),
+    (
+        "klokke_bus_dropped_total",
+        "the bus must be away: server/src/bus/tests.rs",
+    ),
+    (
+        "klokke_bus_looks_total",
+        "the bus must be away: server/src/bus/tests.rs",
+    ),
+    (
+        "klokke_ledger_foreign_commits_total",
+        "another node must write: server/src/ledger/foreign_tests.rs, tests/tests/cluster.rs",
+    ),
+    (
+        "klokke_ledger_forks_total",
+        "another node must tell of another history: server/src/ledger/foreign_tests.rs",
+    ),
+    (
+        "klokke_store_lwt_total",
+        "the store must be a cluster: tests/tests/cassandra.rs",
+    ),
+    (
+        "klokke_store_replayed_commits_total",
+        "as klokke_store_lwt_total, and a write be left half done; not held to its count yet",
+    ),
+    (
+        "klokke_store_requests_in_flight",
+        "as klokke_store_lwt_total: server/src/store/scylla/tests.rs",
+    ),
+    (
+        "klokke_store_shared_reads_total",
+        "as klokke_store_lwt_total, and two ask for the same at once: server/src/store/scylla/flights.rs",
+    ),
+    (
+        "klokke_store_unclear_writes_total",
+        "as klokke_store_lwt_total, and an answer be lost; not held to its count yet",
+    ),
 ];
 
 /// Series that tell kinds apart, each of which the run must have counted.

@@ -110,6 +110,8 @@ const PACE: Pace = Pace {
 /// A node that follows; it stops with this.
 struct Following {
     bench: Bench<()>,
+    /// What its herald counts.
+    dropped: crate::telemetry::Telemetry,
     task: tokio::task::JoinHandle<()>,
     heard: Mutex<Vec<Arc<Commit>>>,
 }
@@ -142,6 +144,7 @@ impl Following {
         });
         Self {
             bench,
+            dropped: telemetry,
             task,
             heard: Mutex::default(),
         }
@@ -223,6 +226,10 @@ fn while_the_bus_is_away_the_store_is_looked_at() {
             other.delivers(n).await;
         }
         assert_eq!(other.counted("klokke_bus_up"), 0);
+        assert!(other.counted("klokke_bus_looks_total") > 0);
+        let dropped = one.dropped.exposition();
+        let series = "klokke_bus_dropped_total{direction=\"out\"} 4";
+        assert!(dropped.contains(series), "{dropped}");
         assert!(other.counted("klokke_ledger_foreign_commits_total{way=\"store\"}") > 0);
         hall.cut(false);
         other.write().await;
