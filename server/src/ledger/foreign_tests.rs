@@ -90,6 +90,11 @@ impl Pair {
         }
     }
 
+    async fn write(&self, nth: usize, call: Call<()>) {
+        let done = self.nodes[nth].ledgers.call(&ledger(), call).await;
+        assert!(done.expect("done").commit.is_some());
+    }
+
     /// Once a node has answered, it has taken in all that was told before.
     async fn settle(&self, nth: usize) {
         let settled = self.nodes[nth].ledgers.inspect(&ledger(), |()| ()).await;
@@ -145,8 +150,7 @@ async fn play(steps: Vec<Step>) {
     for step in steps {
         match step {
             Step::Write { node } => {
-                let done = pair.nodes[node].ledgers.call(&ledger(), say()).await;
-                assert!(done.expect("done").commit.is_some());
+                pair.write(node, say()).await;
             }
             Step::Arrive { from, which, stays } => {
                 let news = {
@@ -207,11 +211,7 @@ fn what_the_bus_tells_in_order_needs_no_look_at_the_store() {
     run_local(async {
         let pair = Pair::start().await;
         for _ in 0..3 {
-            pair.nodes[0]
-                .ledgers
-                .call(&ledger(), say())
-                .await
-                .expect("done");
+            pair.write(0, say()).await;
         }
         let told = std::mem::take(&mut *pair.wires[0].on_their_way());
         for news in told {
@@ -231,17 +231,9 @@ fn what_the_bus_tells_in_order_needs_no_look_at_the_store() {
 fn who_enters_at_a_node_that_is_behind_gets_no_offset_twice() {
     run_local(async {
         let pair = Pair::start().await;
-        pair.nodes[1]
-            .ledgers
-            .call(&ledger(), say())
-            .await
-            .expect("done");
+        pair.write(1, say()).await;
         for _ in 0..4 {
-            pair.nodes[0]
-                .ledgers
-                .call(&ledger(), aside())
-                .await
-                .expect("done");
+            pair.write(0, aside()).await;
         }
         // Nothing was told: the extent is read from the store, which is ahead of the node.
         let entered = pair.nodes[1].ledgers.enter(
@@ -285,11 +277,7 @@ fn a_gap_is_filled_as_soon_as_it_shows() {
     run_local(async {
         let pair = Pair::start().await;
         for _ in 0..3 {
-            pair.nodes[0]
-                .ledgers
-                .call(&ledger(), say())
-                .await
-                .expect("done");
+            pair.write(0, say()).await;
         }
         let last = pair.wires[0].on_their_way().remove(2);
         assert!(pair.nodes[1].ledgers.tell(&ledger(), News::Commits(last)));
@@ -302,17 +290,9 @@ fn a_gap_is_filled_as_soon_as_it_shows() {
 fn who_comes_from_a_node_that_knows_more_is_not_told_of_less() {
     run_local(async {
         let pair = Pair::start().await;
-        pair.nodes[1]
-            .ledgers
-            .call(&ledger(), say())
-            .await
-            .expect("done");
+        pair.write(1, say()).await;
         for _ in 0..3 {
-            pair.nodes[0]
-                .ledgers
-                .call(&ledger(), say())
-                .await
-                .expect("done");
+            pair.write(0, say()).await;
         }
         // It was at the first node, heard three, and recovers at the second.
         let since = crate::store::EntryRange {
@@ -334,11 +314,7 @@ fn who_comes_from_a_node_that_knows_more_is_not_told_of_less() {
 fn a_node_that_tells_of_another_commit_with_the_same_number_is_noticed() {
     run_local(async {
         let pair = Pair::start().await;
-        pair.nodes[0]
-            .ledgers
-            .call(&ledger(), say())
-            .await
-            .expect("done");
+        pair.write(0, say()).await;
         let other = Bench::<()>::with_herald(
             Arc::new(MemoryStore::new()),
             Arc::clone(&pair.wires[1]) as _,

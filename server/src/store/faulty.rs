@@ -1,4 +1,5 @@
-//! A store that fails on demand: before or after the write, for testing what actors do then.
+//! A store that fails on demand: before or after the write, for testing what actors do then; and what any store that stands in front of
+//! another in a test is made of.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -72,8 +73,12 @@ impl FaultyStore {
 }
 
 #[async_trait]
-impl Store for FaultyStore {
-    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+impl Passage for FaultyStore {
+    fn behind(&self) -> &dyn Store {
+        &*self.inner
+    }
+
+    async fn pass(&self, batch: Batch) -> Result<(), CommitError> {
         match self.next() {
             Fault::None => self.inner.commit(batch).await,
             Fault::Unavailable => Err(StoreError::Unavailable("injected".into()).into()),
@@ -88,9 +93,31 @@ impl Store for FaultyStore {
             }
         }
     }
+}
+
+/// What stands in front of a store in a test. It is a store itself: whatever is asked passes through it.
+#[async_trait]
+pub trait Passage: Send + Sync + 'static {
+    /// The store behind.
+    fn behind(&self) -> &dyn Store;
+
+    /// The store behind, when a request gets there.
+    async fn reach(&self) -> Result<&dyn Store, StoreError> {
+        Ok(self.behind())
+    }
+
+    /// A commit on its way, and its answer.
+    async fn pass(&self, batch: Batch) -> Result<(), CommitError>;
+}
+
+#[async_trait]
+impl<P: Passage> Store for P {
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        self.pass(batch).await
+    }
 
     async fn head(&self, ledger: &LedgerId) -> Result<Option<Head>, StoreError> {
-        self.inner.head(ledger).await
+        self.reach().await?.head(ledger).await
     }
 
     async fn commits_since(
@@ -99,11 +126,14 @@ impl Store for FaultyStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<SealedCommit>, StoreError> {
-        self.inner.commits_since(ledger, after, limit).await
+        self.reach()
+            .await?
+            .commits_since(ledger, after, limit)
+            .await
     }
 
     async fn anchor(&self, ledger: &LedgerId) -> Result<Anchor, StoreError> {
-        self.inner.anchor(ledger).await
+        self.reach().await?.anchor(ledger).await
     }
 
     async fn entries(
@@ -112,7 +142,7 @@ impl Store for FaultyStore {
         channel: &ChannelName,
         range: EntryRange,
     ) -> Result<Vec<ChannelEntry>, StoreError> {
-        self.inner.entries(ledger, channel, range).await
+        self.reach().await?.entries(ledger, channel, range).await
     }
 
     async fn entry_rows(
@@ -122,7 +152,10 @@ impl Store for FaultyStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<EntryRow>, StoreError> {
-        self.inner.entry_rows(ledger, channel, after, limit).await
+        self.reach()
+            .await?
+            .entry_rows(ledger, channel, after, limit)
+            .await
     }
 
     async fn channel_heads(
@@ -130,7 +163,7 @@ impl Store for FaultyStore {
         ledger: &LedgerId,
         channels: &[ChannelName],
     ) -> Result<Vec<ChannelHead>, StoreError> {
-        self.inner.channel_heads(ledger, channels).await
+        self.reach().await?.channel_heads(ledger, channels).await
     }
 
     async fn channels(
@@ -139,11 +172,11 @@ impl Store for FaultyStore {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<Vec<ChannelName>, StoreError> {
-        self.inner.channels(ledger, after, limit).await
+        self.reach().await?.channels(ledger, after, limit).await
     }
 
     async fn get(&self, ledger: &LedgerId, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        self.inner.get(ledger, key).await
+        self.reach().await?.get(ledger, key).await
     }
 
     async fn scan(
@@ -153,7 +186,7 @@ impl Store for FaultyStore {
         after: Option<&RecordKey>,
         limit: usize,
     ) -> Result<Vec<(RecordKey, Record)>, StoreError> {
-        self.inner.scan(ledger, prefix, after, limit).await
+        self.reach().await?.scan(ledger, prefix, after, limit).await
     }
 
     async fn lookup(
@@ -162,7 +195,7 @@ impl Store for FaultyStore {
         after: Option<&(LedgerId, RecordKey)>,
         limit: usize,
     ) -> Result<Vec<(LedgerId, RecordKey)>, StoreError> {
-        self.inner.lookup(index, after, limit).await
+        self.reach().await?.lookup(index, after, limit).await
     }
 
     async fn idempotent(
@@ -171,7 +204,7 @@ impl Store for FaultyStore {
         subject: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {
-        self.inner.idempotent(ledger, subject, key).await
+        self.reach().await?.idempotent(ledger, subject, key).await
     }
 
     async fn ledgers(
@@ -179,7 +212,7 @@ impl Store for FaultyStore {
         after: Option<&LedgerId>,
         limit: usize,
     ) -> Result<Vec<(LedgerId, Head)>, StoreError> {
-        self.inner.ledgers(after, limit).await
+        self.reach().await?.ledgers(after, limit).await
     }
 
     async fn outbox_pending(
@@ -188,7 +221,10 @@ impl Store for FaultyStore {
         after: Option<&OutboxKey>,
         limit: usize,
     ) -> Result<Vec<OutboxKey>, StoreError> {
-        self.inner.outbox_pending(source, after, limit).await
+        self.reach()
+            .await?
+            .outbox_pending(source, after, limit)
+            .await
     }
 
     async fn outbox_refused(
@@ -196,22 +232,22 @@ impl Store for FaultyStore {
         after: Option<&OutboxKey>,
         limit: usize,
     ) -> Result<Vec<OutboxKey>, StoreError> {
-        self.inner.outbox_refused(after, limit).await
+        self.reach().await?.outbox_refused(after, limit).await
     }
 
     async fn outbox_done(&self, item: &OutboxKey, end: OutboxEnd) -> Result<(), StoreError> {
-        self.inner.outbox_done(item, end).await
+        self.reach().await?.outbox_done(item, end).await
     }
 
     async fn trim(&self, trim: Trim) -> Result<(), StoreError> {
-        self.inner.trim(trim).await
+        self.reach().await?.trim(trim).await
     }
 
     fn damage(&self) -> Vec<Damaged> {
-        self.inner.damage()
+        self.behind().damage()
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.inner.close().await
+        self.behind().close().await
     }
 }

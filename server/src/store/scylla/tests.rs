@@ -107,10 +107,8 @@ fn ids(batches: &[Batch]) -> Vec<(u64, uuid::Uuid)> {
         .collect()
 }
 
-#[tokio::test]
-#[ignore = "needs a cluster"]
-async fn it_conforms_with_few_in_a_partition() {
-    let rig = Rig::new(SMALL).await;
+async fn conforms(spread: Spread) {
+    let rig = Rig::new(spread).await;
     suite(async || {
         rig.empty().await;
         rig.node().await
@@ -120,13 +118,14 @@ async fn it_conforms_with_few_in_a_partition() {
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
+async fn it_conforms_with_few_in_a_partition() {
+    conforms(SMALL).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
 async fn it_conforms_as_it_is_shipped() {
-    let rig = Rig::new(Spread::default()).await;
-    suite(async || {
-        rig.empty().await;
-        rig.node().await
-    })
-    .await;
+    conforms(Spread::default()).await;
 }
 
 #[tokio::test]
