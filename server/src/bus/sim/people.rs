@@ -73,12 +73,15 @@ pub(super) struct Listener {
 
 /// Where a listener is.
 struct Place {
+    visit: u64,
     epoch: Option<Epoch>,
     offset: u64,
 }
 
 /// What `enter` says.
 struct Entered {
+    /// Of which visit: an answer may come after who asked has gone and come back.
+    visit: u64,
     epoch: Epoch,
     top: u64,
     recent: Option<Vec<ChannelEntry>>,
@@ -92,6 +95,7 @@ impl Listener {
         let (world, nodes, into) = (Arc::clone(world), Arc::clone(nodes), Arc::clone(&heard));
         tokio::task::spawn_local(async move {
             let mut place = Place {
+                visit: 0,
                 epoch: None,
                 offset: 0,
             };
@@ -136,6 +140,8 @@ async fn visit(
     into: &Mutex<Vec<String>>,
 ) {
     let mut coming = life.listen(number);
+    place.visit += 1;
+    let visit = place.visit;
     let after = place.offset;
     let entered = life.ledgers.enter(
         &ledger(),
@@ -143,6 +149,7 @@ async fn visit(
         |()| vec![channel()],
         move |entered| {
             ShardAnswer::new(entered.ok().map(|it| Entered {
+                visit,
                 epoch: it.epoch.clone(),
                 top: it.channels[0].1.top,
                 recent: it.recent(&channel(), after),
@@ -156,12 +163,14 @@ async fn visit(
     let entered = loop {
         match coming.recv().await {
             Some(Heard::Delivery(_)) => {}
-            Some(Heard::Answer(answer)) => break answer.downcast::<Option<Entered>>(),
+            Some(Heard::Answer(answer)) => match answer.downcast::<Option<Entered>>() {
+                Ok(Some(entered)) if entered.visit == visit => break entered,
+                // Of an earlier visit.
+                Ok(Some(_)) => {}
+                _ => return,
+            },
             None => return,
         }
-    };
-    let Ok(Some(entered)) = entered else {
-        return;
     };
     let known = place.epoch.get_or_insert_with(|| entered.epoch.clone());
     if *known != entered.epoch {
