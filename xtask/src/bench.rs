@@ -29,7 +29,8 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
 pub(crate) fn driver(house: &House, server: &Path) -> Result<Program> {
     println!("  building the driver (release)");
     Program::new("cargo", house.root())
-        .arguments(["build", "--quiet", "--release", "--package", "klokke-bench"])
+        .arguments(["build", "--quiet", "--release", "--workspace"])
+        .arguments(["--bin", "klokke-bench"])
         .must()?;
     setup::go(house, CENTRIFUGE)?;
     let centrifuge = house.foreign().join("centrifuge-peer");

@@ -247,7 +247,8 @@ pub(crate) fn page(house: &House) -> Result<PathBuf> {
 pub(crate) fn server(house: &House) -> Result<PathBuf> {
     println!("  building the server (release)");
     Program::new("cargo", house.root())
-        .arguments(["build", "--quiet", "--release", "--package", "klokke"])
+        .arguments(["build", "--quiet", "--release", "--workspace"])
+        .arguments(["--bin", "klokke"])
         .must()?;
     Ok(house.target().join("release/klokke"))
 }
@@ -256,7 +257,8 @@ pub(crate) fn server(house: &House) -> Result<PathBuf> {
 pub(crate) fn load_tester(house: &House) -> Result<PathBuf> {
     println!("  building the load tester (release)");
     Program::new("cargo", house.root())
-        .arguments(["build", "--quiet", "--release", "--package", "klokke-load"])
+        .arguments(["build", "--quiet", "--release", "--workspace"])
+        .arguments(["--bin", "klokke-load"])
         .must()?;
     Ok(house.target().join("release/klokke-load"))
 }
@@ -266,8 +268,8 @@ pub(crate) fn load_tester(house: &House) -> Result<PathBuf> {
 pub(crate) fn broken_server(house: &House) -> Result<PathBuf> {
     println!("  building the server that is broken on purpose (debug)");
     Program::new("cargo", house.root())
-        .arguments(["build", "--quiet", "--package", "klokke"])
-        .arguments(["--features", "broken"])
+        .arguments(["build", "--quiet", "--workspace", "--bin", "klokke"])
+        .arguments(["--features", "klokke/broken"])
         .must()?;
     let program = house.target().join("klokke-broken");
     fs::copy(house.target().join("debug/klokke"), &program).context("keep the broken server")?;

@@ -27,14 +27,7 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
     };
     println!("  building the simulation");
     Program::new("cargo", house.root())
-        .arguments([
-            "test",
-            "--release",
-            "--quiet",
-            "--package",
-            "klokke",
-            "--lib",
-        ])
+        .arguments(["test", "--release", "--quiet", "--workspace", "--lib"])
         .arguments(["bus::sim::nothing", "--", "--nocapture"])
         .variable("KLOKKE_SIM_FIRST", first.to_string())
         .variable("KLOKKE_SIM_SEEDS", seeds.to_string())

@@ -143,8 +143,7 @@ fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
         let (user, password) = cassandra::LOGIN;
         let suites: [&[&str]; 2] = [
             &[
-                "--package",
-                "klokke",
+                "--workspace",
                 "--lib",
                 "store::scylla::",
                 "--",
@@ -152,7 +151,7 @@ fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
                 "--skip",
                 "measure_",
             ],
-            &["--package", REAL_PARTS, "--test", ON_CASSANDRA],
+            &["--workspace", "--test", ON_CASSANDRA],
         ];
         let mut all = Counts::default();
         for suite in suites {
@@ -175,8 +174,8 @@ fn cluster(workshop: &Workshop<'_>) -> Result<Outcome> {
     let open = |archives: &Path, folder: &Path| cassandra::Cluster::start(archives, folder, 1, "");
     with_cassandra(workshop, open, |_, nodes| {
         let suites: [&[&str]; 2] = [
-            &["--package", "klokke", "--lib", "bus::", "--", "--ignored"],
-            &["--package", REAL_PARTS, "--test", CLUSTER],
+            &["--workspace", "--lib", "bus::", "--", "--ignored"],
+            &["--workspace", "--test", CLUSTER],
         ];
         let mut all = Counts::default();
         for suite in suites {
@@ -222,7 +221,7 @@ fn with_cassandra(
 
 /// The feature that only the checker's test builds with: no other build sees whether it holds.
 fn broken(workshop: &Workshop<'_>) -> Result<Outcome> {
-    let feature = ["--package", "klokke", "--features", "broken"];
+    let feature = ["--workspace", "--features", "klokke/broken"];
     let lints = ["clippy", "--quiet", "--all-targets"];
     let strict = ["--", "-D", "warnings"];
     cargo(workshop, &[&lints[..], &feature, &strict].concat()).must()?;
@@ -235,6 +234,7 @@ fn broken(workshop: &Workshop<'_>) -> Result<Outcome> {
     })
 }
 
+/// Always of the whole workspace: what is built of one crate alone has other features, and every dependency would be compiled again.
 fn cargo(workshop: &Workshop<'_>, arguments: &[&str]) -> Program {
     Program::new("cargo", workshop.house.root()).arguments(arguments)
 }
