@@ -287,6 +287,12 @@ pub struct Event {
     pub at_s: f64,
     /// What.
     pub what: String,
+    /// Whether it was done to the servers, by the scenario.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disturbs: bool,
+    /// Seconds from then until everything was as before, if it was before the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normal_s: Option<f64>,
 }
 
 /// One second of the run.

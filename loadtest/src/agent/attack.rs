@@ -52,10 +52,10 @@ impl Attackers {
         // Their own source addresses, so that what the server does about them can be told apart.
         let source = 30_000 + place % 500;
         match Line::open(
-            world.door.address,
+            world.door(0).address,
             // Who talks nonsense or nothing does so where others begin TLS.
             match kind {
-                Attack::WrongToken | Attack::HugeFrame => world.door.tls(false),
+                Attack::WrongToken | Attack::HugeFrame => world.door(0).tls(false),
                 Attack::Garbage | Attack::Silent => None,
             },
             source,
@@ -114,7 +114,7 @@ impl Attacker {
             self.line.phase = Phase::Upgrading;
             match self.kind {
                 Attack::WrongToken | Attack::HugeFrame => {
-                    self.line.send(world.door.request(Codec::Json))?;
+                    self.line.send(world.door(0).request(Codec::Json))?;
                 }
                 Attack::Garbage => self
                     .line

@@ -32,7 +32,7 @@ impl User {
                 Ok(false) => return,
                 Ok(true) => {
                     line.phase = Phase::Upgrading;
-                    if let Err(error) = line.send(world.door.request(self.codec)) {
+                    if let Err(error) = line.send(world.door(self.visits).request(self.codec)) {
                         return self.failed(world, nth, &format!("connect {}", error.kind()));
                     }
                 }

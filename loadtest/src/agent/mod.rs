@@ -233,18 +233,27 @@ impl Agent {
         };
         let town = town::read(people, setup.today)?;
         let scenario = Scenario::parse("the coordinator's".as_ref(), &setup.scenario)?;
-        let target = crate::target::parse(&setup.url)?;
-        let mut addresses = (target.host.as_str(), target.port).to_socket_addrs();
-        let address: Option<SocketAddr> = addresses.as_mut().ok().and_then(Iterator::next);
-        let address = address.with_context(|| format!("nobody knows the host {}", target.host))?;
-        let tls = if target.is_tls {
-            Some(Handshakes::new(&target.host, setup.tls_ca.as_deref())?)
-        } else {
-            None
-        };
-        let door = Door::new(&target, address, tls);
+        let doors = setup
+            .urls
+            .iter()
+            .map(|url| door(url, setup.tls_ca.as_deref()));
+        let doors = doors.collect::<Result<Vec<_>>>()?;
         let registry = self.poll.registry().try_clone()?;
-        let world = World::new(setup, scenario, town, secret, door, registry);
+        let world = World::new(setup, scenario, town, secret, doors, registry);
         Ok(Stage::new(world))
     }
+}
+
+/// The door of the server at an address.
+fn door(url: &str, tls_ca: Option<&str>) -> Result<Door> {
+    let target = crate::target::parse(url)?;
+    let mut addresses = (target.host.as_str(), target.port).to_socket_addrs();
+    let address: Option<SocketAddr> = addresses.as_mut().ok().and_then(Iterator::next);
+    let address = address.with_context(|| format!("nobody knows the host {}", target.host))?;
+    let tls = if target.is_tls {
+        Some(Handshakes::new(&target.host, tls_ca)?)
+    } else {
+        None
+    };
+    Ok(Door::new(&target, address, tls))
 }

@@ -81,6 +81,8 @@ pub(super) struct User {
     /// The present wish follows a loss.
     pub(super) again: bool,
     pub(super) attempts: u32,
+    /// Which of the servers is next: every visit is to another one, as behind a load balancer that takes turns.
+    pub(super) visits: u32,
     pub(super) generation: u32,
     pub(super) line: Option<Box<Line>>,
     pub(super) subs: Vec<Sub>,
@@ -115,6 +117,7 @@ impl User {
             since_us: 0,
             again: false,
             attempts: 0,
+            visits: login,
             generation: 0,
             line: None,
             subs: Vec::new(),
@@ -190,9 +193,10 @@ impl User {
             return;
         }
         let now_us = world.now_us();
+        self.visits += 1;
         let opened = Line::open(
-            world.door.address,
-            world.door.tls(self.ever_in()),
+            world.door(self.visits).address,
+            world.door(self.visits).tls(self.ever_in()),
             nth as usize,
             &world.registry,
             Token(nth as usize),

@@ -55,7 +55,8 @@ pub(super) struct World {
     pub(super) deeds: Vec<Own>,
     pub(super) log: Log,
     pub(super) chance: Chance,
-    pub(super) door: Door,
+    /// One a server.
+    doors: Vec<Door>,
     pub(super) registry: Registry,
     pub(super) alarms: BinaryHeap<Reverse<(u64, Alarm)>>,
     /// When something was last delivered or answered.
@@ -76,7 +77,7 @@ impl World {
         scenario: Scenario,
         town: Town,
         secret: &str,
-        door: Door,
+        doors: Vec<Door>,
         registry: Registry,
     ) -> Self {
         let plan = Plan::new(&scenario, setup.speed);
@@ -91,7 +92,7 @@ impl World {
             chance,
             key,
             children,
-            door,
+            doors,
             registry,
             setup,
             scenario,
@@ -107,6 +108,11 @@ impl World {
             epoch: Instant::now(),
             epoch_s: 0,
         }
+    }
+
+    /// The door of this visit: each is to another server than the last.
+    pub(super) fn door(&self, visit: u32) -> &Door {
+        &self.doors[visit as usize % self.doors.len()]
     }
 
     /// Sets the beginning of the run, which may lie ahead.

@@ -13,7 +13,7 @@ use crate::scenario::Action;
 use crate::town::{GroupIx, LoginIx, ProfileIx};
 
 /// Version of this language; both sides must be of the same.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Longest line. All actions of a long run are the largest: about 100 bytes each.
 const LINE_BYTES_MAX: u64 = 1 << 30;
@@ -60,8 +60,8 @@ pub struct Setup {
     pub people: Vec<PathBuf>,
     /// The day on which it is decided who sees what.
     pub today: jiff::civil::Date,
-    /// The server's address: `ws://host:port/connection/websocket`, or `wss`.
-    pub url: String,
+    /// The servers' addresses: `ws://host:port/connection/websocket`, or `wss`.
+    pub urls: Vec<String>,
     /// Certificates (PEM) that are trusted over TLS; without them those of the agent's machine are.
     pub tls_ca: Option<String>,
     /// Seed of everything random.

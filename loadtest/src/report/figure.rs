@@ -73,6 +73,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("due", "skulle ske", "due"),
     ("late", "forsinkelse", "lateness"),
     ("back", "på igen", "back"),
+    ("normal", "som før igen", "as before again"),
     ("back_50", "halvdelen på igen", "half back"),
     ("back_95", "95 % på igen", "95 % back"),
     ("back_100", "alle på igen", "all back"),

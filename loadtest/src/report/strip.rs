@@ -10,7 +10,7 @@ use super::{
     number,
     text::{self, Text},
 };
-use crate::outcome::Outcome;
+use crate::outcome::{Event, Outcome};
 
 /// How far flags must stand from each other, as a part of the width, not to cover each other on a phone.
 const FLAG_WIDTH: f64 = 0.07;
@@ -113,9 +113,10 @@ pub(super) fn lists(outcome: &Outcome) -> String {
     list(text::STAGES, stages.collect(), outcome.stages.len());
     let events = letters().zip(&outcome.events).map(|(letter, event)| {
         format!(
-            "<b class=\"flag\">{letter}</b> {} <span class=\"when\">{}</span>",
+            "<b class=\"flag\">{letter}</b> {} <span class=\"when\">{}</span>{}",
             figure::event(&event.what).map_or_else(|| escape(&event.what), both),
-            number::moment(event.at_s)
+            number::moment(event.at_s),
+            normal(event)
         )
     });
     list(text::EVENTS, events.collect(), outcome.events.len());
@@ -126,9 +127,29 @@ pub(super) fn lists(outcome: &Outcome) -> String {
     }
 }
 
+/// How long it took until everything was as before.
+fn normal(event: &Event) -> String {
+    let told = match event.normal_s {
+        Some(seconds) => filled(text::NORMAL_AFTER, &[("n", &number::number(seconds, 0))]),
+        None if event.disturbs => both(text::NOT_NORMAL),
+        None => return String::new(),
+    };
+    format!(" <span class=\"when\">{told}</span>")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_done_to_the_servers_says_how_long_it_was_felt() {
+        let mut event = Event::default();
+        assert_eq!(normal(&event), "");
+        event.disturbs = true;
+        assert!(normal(&event).contains("not as before in time"));
+        event.normal_s = Some(12.0);
+        assert!(normal(&event).contains("as before after 12 s"));
+    }
 
     #[test]
     fn flags_that_stand_close_get_rows_of_their_own() {

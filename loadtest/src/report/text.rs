@@ -137,6 +137,8 @@ texts! {
     NO_CURVE "curve.none" "Der er ingen målepunkter at tegne." "There are no points to draw.";
     STAGES "curve.stages" "Trin" "Stages";
     EVENTS "curve.events" "Hændelser" "Events";
+    NORMAL_AFTER "curve.normal_after" "som før efter {n} s" "as before after {n} s";
+    NOT_NORMAL "curve.not_normal" "ikke som før igen i tide" "not as before in time";
     LOGARITHMIC "curve.logarithmic" "logaritmisk akse" "logarithmic axis";
     PRESENT "curve.present" "Forbindelser" "Connections";
     PLANNED "curve.planned" "planlagt" "planned";

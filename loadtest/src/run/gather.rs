@@ -32,6 +32,7 @@ pub(super) struct Second {
     pub(super) connect: Option<Histogram<u64>>,
     pub(super) late: Option<Histogram<u64>>,
     pub(super) settled: Option<[Spread; 4]>,
+    pub(super) servers: BTreeMap<usize, ServerPoint>,
     pub(super) server: Option<ServerPoint>,
     pub(super) machine_busy: Option<f64>,
 }
@@ -53,7 +54,7 @@ pub(super) struct Gathered {
     pub(super) due: u64,
     pub(super) skipped: u64,
     pub(super) server_version: String,
-    /// What the server told last.
+    /// What the servers told last, together.
     pub(super) server: Option<ServerPoint>,
     /// Memory of each agent: at its first word, and the most since.
     pub(super) resident_bytes: BTreeMap<usize, (u64, u64)>,
@@ -123,11 +124,21 @@ impl Gathered {
         }
     }
 
+    /// Takes what one server told of a second; of several, their sum stands for that second.
     pub(super) fn sample(&mut self, second: u64, sample: Sample, busy: Option<f64>) {
-        self.server = Some(sample.point);
         let second = self.seconds.entry(second).or_default();
-        second.server = Some(sample.point);
-        second.machine_busy = busy;
+        second.servers.insert(sample.server, sample.point);
+        let told = second.servers.values();
+        let sum = told.fold(ServerPoint::default(), |sum, one| ServerPoint {
+            cores: sum.cores + one.cores,
+            resident_bytes: sum.resident_bytes + one.resident_bytes,
+            connections: sum.connections + one.connections,
+        });
+        second.server = Some(sum);
+        self.server = Some(sum);
+        if busy.is_some() {
+            second.machine_busy = busy;
+        }
     }
 
     /// The latest second that all agents have told of.

@@ -122,6 +122,10 @@ fn reached_s(seconds: &BTreeMap<u64, Second>, role: usize, back: Return, part: f
 pub(super) struct Ends {
     /// The second in which the last stage ended; `None` while it runs.
     pub(super) at_s: Option<u64>,
+    /// The second of the first event.
+    pub(super) disturbed_s: Option<u64>,
+    /// The longest that it took after an event until everything was as before.
+    pub(super) normal_s: Option<f64>,
     /// People who wanted to come and never were let in.
     pub(super) never_in: u64,
     /// Deliveries that had to be.
@@ -192,6 +196,9 @@ pub(super) fn figures(
     );
     // What comes after the last stage is the tester's own: the roll call brings everybody back.
     let until_s = ends.at_s.unwrap_or(u64::MAX);
+    if let Some(normal_s) = ends.normal_s {
+        set("normal_s", normal_s);
+    }
     let played = gathered.seconds.range(..=until_s).rev();
     let mut played = played.map(|(_, second)| second);
     if let Some(last) = played.find(|it| it.planned.iter().sum::<u64>() > 0) {

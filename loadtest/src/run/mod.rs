@@ -7,10 +7,11 @@ mod agents;
 mod gather;
 mod judge;
 mod machine;
+mod normal;
 mod play;
 mod progress;
 mod sampler;
-mod server;
+mod servers;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::outcome::{Outcome, Word};
-use crate::scenario::Scenario;
+use crate::scenario::{Happening, Scenario};
 use crate::{target, town};
 
 /// Exit code of a run that broke a threshold or a promise.
@@ -33,9 +34,10 @@ pub struct Arguments {
     /// Import files of the people that the server has, or folders of them.
     #[arg(long, required = true)]
     people: Vec<PathBuf>,
-    /// The server, as in ws://127.0.0.1:8000 or wss://klokke.example.
-    #[arg(long)]
-    server: String,
+    /// The server, as in ws://127.0.0.1:8000 or wss://klokke.example; given several times, people spread over them, and come back to
+    /// the next one.
+    #[arg(long, required = true)]
+    server: Vec<String>,
     /// A file with certificates (PEM) to trust with wss://; left out, those that this machine trusts.
     #[arg(long)]
     tls_ca: Option<PathBuf>,
@@ -57,16 +59,18 @@ pub struct Arguments {
     /// Agents of other machines to wait for.
     #[arg(long, default_value_t = 0)]
     expect: u32,
-    /// The command that runs the server, started and ended by this run; needed for scenarios that kill it.
+    /// The command that runs the server, started and ended by this run; needed for scenarios that kill it. Of several servers, each
+    /// has one, in the same order.
     #[arg(long)]
-    serve: Option<String>,
+    serve: Vec<String>,
     /// Kills the server at this time of the scenario and starts it again, as in --kill-at 20m, whatever the scenario says. Needs
     /// --serve.
     #[arg(long)]
     kill_at: Option<String>,
-    /// Where the server tells its figures; left out, /metrics at the server's address. "none": it is not asked.
+    /// Where the server tells its figures; left out, /metrics at the server's address. "none": it is not asked. Of several servers
+    /// each may have one; they are summed.
     #[arg(long)]
-    metrics: Option<String>,
+    metrics: Vec<String>,
     /// Folder for the result (JSON) and the report (HTML).
     #[arg(long, default_value = "klokke-load-results")]
     out: PathBuf,
@@ -90,10 +94,29 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         arguments.speed.is_finite() && arguments.speed > 0.0,
         "--speed must be above 0, as in --speed 6"
     );
-    target::parse(&arguments.server)?;
-    if !scenario.events.is_empty() && arguments.serve.is_none() {
-        bail!(
-            "scenario {name} kills the server: give the command that runs it with --serve, as in --serve 'klokke serve --config klokke.toml'"
+    let addresses = arguments.server.iter().map(|url| target::parse(url));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    ensure!(
+        addresses.iter().all(|it| it.is_tls == addresses[0].is_tls),
+        "all servers are reached with ws://, or all with wss://"
+    );
+    ensure!(
+        arguments.serve.is_empty() || arguments.serve.len() == addresses.len(),
+        "{} servers and {} commands: give each --server its --serve, or none",
+        addresses.len(),
+        arguments.serve.len()
+    );
+    for event in &scenario.events {
+        if event.what != Happening::Run && arguments.serve.is_empty() {
+            bail!(
+                "scenario {name} kills or stops the server: give the command that runs it with --serve, as in --serve 'klokke serve --config klokke.toml'"
+            );
+        }
+        ensure!(
+            event.server <= addresses.len(),
+            "scenario {name} does something to server {}; there are {}",
+            event.server,
+            addresses.len()
         );
     }
     let earlier = arguments
@@ -114,6 +137,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         name,
         text,
         scenario,
+        addresses,
         tls_ca,
         today,
         arguments: arguments.clone(),

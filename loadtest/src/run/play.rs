@@ -11,17 +11,18 @@ use super::agents::{Agents, Heard};
 use super::gather::Gathered;
 use super::judge::{self, Ends, Return};
 use super::machine::Busy;
+use super::normal::normal_s;
 use super::progress::{Progress, note};
 use super::sampler::{self, Sample};
-use super::server::{self, Server};
+use super::servers::Servers;
 use super::{Arguments, Outcome};
 use crate::agent::plan::Plan;
 use crate::agent::transport::UNTRUSTED;
 use crate::control::{Fate, FromAgent, Setup, ToAgent, VERSION};
 use crate::outcome::{self, Event, FORMAT, Machine, People, Replayed, Stretch, Violations};
 use crate::procfs;
-use crate::scenario::{COUNTRY_LOGINS, Happening, Scenario, Shape};
-use crate::target::{self, Address};
+use crate::scenario::{COUNTRY_LOGINS, Scenario, Shape};
+use crate::target::Address;
 use crate::town::{Role, Town};
 
 /// From telling the agents until the run begins.
@@ -44,6 +45,7 @@ pub(super) struct Play {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) scenario: Scenario,
+    pub(super) addresses: Vec<Address>,
     pub(super) tls_ca: Option<String>,
     pub(super) today: jiff::civil::Date,
     pub(super) arguments: Arguments,
@@ -63,21 +65,11 @@ struct State {
     broken_since: BTreeMap<String, Instant>,
     ends: Ends,
     lasted_s: f64,
-    killed_s: Option<u64>,
 }
 
 impl Play {
     pub(super) fn run(&self, town: &Town) -> Result<Outcome> {
-        let address = target::parse(&self.arguments.server)?;
-        let mut server = match &self.arguments.serve {
-            Some(command) => Some(Server::start(command, &address)?),
-            None => None,
-        };
-        ensure!(
-            server.is_some() || server::answers(&address),
-            "no server answers at {}; start it, or give its command with --serve",
-            self.arguments.server
-        );
+        let mut servers = Servers::start(self.addresses.clone(), &self.arguments.serve)?;
         let plan = Plan::new(&self.scenario, self.arguments.speed);
         let mut agents = self.agents(town)?;
         let taking_part = self.set_up(&mut agents, town)?;
@@ -90,7 +82,7 @@ impl Play {
             "{wanted} people take part, on {} agent(s)",
             agents.count()
         ));
-        let samples = self.metrics(&address).map(sampler::start);
+        let samples = sampler::start(self.metrics());
         let began = jiff::Timestamp::now();
         let mut state = State {
             epoch: agents.start(BEGIN_IN)?,
@@ -103,12 +95,11 @@ impl Play {
             broken_since: BTreeMap::new(),
             ends: Ends::default(),
             lasted_s: 0.0,
-            killed_s: None,
         };
         let played = self.play(
             &plan,
             &mut agents,
-            &mut server,
+            &mut servers,
             samples.as_ref(),
             &mut state,
         );
@@ -118,21 +109,27 @@ impl Play {
         state.lasted_s = state.epoch.elapsed().as_secs_f64();
         let count = u32::try_from(agents.count()).unwrap_or(u32::MAX);
         drop(agents);
-        Ok(self.outcome(&plan, state, town, began, count, &address))
+        Ok(self.outcome(&plan, state, town, began, count))
     }
 
-    fn metrics(&self, address: &Address) -> Option<String> {
-        match self.arguments.metrics.as_deref() {
-            Some("none") => None,
-            Some(url) => Some(url.to_owned()),
-            None if address.is_tls => {
-                note(
-                    "the server's figures are not asked for over TLS: say where it tells them with --metrics http://…",
-                );
-                None
-            }
-            None => Some(format!("http://{}:{}/metrics", address.host, address.port)),
+    /// Where the servers tell their figures.
+    fn metrics(&self) -> Vec<String> {
+        let given = &self.arguments.metrics;
+        if given.iter().any(|url| url == "none") {
+            return Vec::new();
         }
+        if !given.is_empty() {
+            return given.clone();
+        }
+        if self.addresses.iter().any(|address| address.is_tls) {
+            note(
+                "the server's figures are not asked for over TLS: say where it tells them with --metrics http://…",
+            );
+            return Vec::new();
+        }
+        let all = self.addresses.iter();
+        all.map(|it| format!("http://{}:{}/metrics", it.host, it.port))
+            .collect()
     }
 
     fn agents(&self, town: &Town) -> Result<Agents> {
@@ -184,7 +181,7 @@ impl Play {
                 scenario: self.text.clone(),
                 people: people.clone(),
                 today: self.today,
-                url: self.arguments.server.clone(),
+                urls: self.arguments.server.clone(),
                 tls_ca: self.tls_ca.clone(),
                 seed: self.arguments.seed,
                 speed: self.arguments.speed,
@@ -214,7 +211,7 @@ impl Play {
         &self,
         plan: &Plan,
         agents: &mut Agents,
-        server: &mut Option<Server>,
+        servers: &mut Servers,
         samples: Option<&Receiver<Sample>>,
         state: &mut State,
     ) -> Result<()> {
@@ -226,7 +223,7 @@ impl Play {
             .scenario
             .events
             .iter()
-            .map(|it| (it.at.as_secs_f64() / self.arguments.speed, &it.what))
+            .map(|it| (it.at.as_secs_f64() / self.arguments.speed, it))
             .collect();
         events.sort_by(|a, b| b.0.total_cmp(&a.0));
         while state.now_s() < plan.ends_us() as f64 / 1e6 {
@@ -239,20 +236,21 @@ impl Play {
                 .last()
                 .is_some_and(|(at_s, _)| *at_s <= state.now_s())
             {
-                if let Some((_, Happening::KillServer)) = events.pop() {
-                    server
-                        .as_mut()
-                        .context("there is no server of its own to kill")?
-                        .kill_and_start()?;
-                    state.note("server killed, and started again");
-                    state.killed_s = Some(state.second());
-                }
+                let Some((_, event)) = events.pop() else {
+                    break;
+                };
+                let said = servers.happen(event)?;
+                state.note(&said);
+                state.disturbed();
+            }
+            for said in servers.go_on()? {
+                state.note(&said);
             }
             let stage = plan
                 .at(state.now_us())
                 .map_or("", |span| self.scenario.stages[span.stage].name.as_str());
             progress.show(&state.gathered, agents.count(), stage, ends_s);
-            state.must_make_sense(agents.count(), &self.arguments.server)?;
+            state.must_make_sense(agents.count(), &self.arguments.server.join(", "))?;
             if let Some(why) = self.aborts(state) {
                 state.aborted = Some(why);
                 return Ok(());
@@ -383,19 +381,19 @@ impl Play {
     fn outcome(
         &self,
         plan: &Plan,
-        state: State,
+        mut state: State,
         town: &Town,
         began: jiff::Timestamp,
         agents: u32,
-        address: &Address,
     ) -> Outcome {
+        state.see_normal();
         let latencies = judge::latencies(&state.gathered);
         let back = self.back(plan, &state);
         let roles = judge::roles(&state.gathered, state.taking_part, back);
         let figures = judge::figures(&state.gathered, &latencies, &roles, &state.ends);
         let thresholds = judge::judge(&self.scenario, &figures);
-        let shared = matches!(address.host.as_str(), "localhost" | "::1")
-            || address.host.starts_with("127.");
+        let is_here = |host: &str| matches!(host, "localhost" | "::1") || host.starts_with("127.");
+        let shared = self.addresses.iter().any(|it| is_here(&it.host));
         let cores = std::thread::available_parallelism()
             .map_or(1, |it| u32::try_from(it.get()).unwrap_or(1));
         let protobuf = self.scenario.people.protobuf;
@@ -418,7 +416,7 @@ impl Play {
                 codec: codec.to_owned(),
             },
             target: outcome::Target {
-                url: self.arguments.server.clone(),
+                url: self.arguments.server.join(", "),
                 version: state.gathered.server_version.clone(),
             },
             people: People {
@@ -466,10 +464,10 @@ impl Play {
         }
     }
 
-    /// When everybody had to come back: after the server was killed, or in the largest rush.
+    /// When everybody had to come back: after the first event, or in the largest rush.
     fn back(&self, plan: &Plan, state: &State) -> Option<Return> {
         let ends_s = plan.ends_us() / 1_000_000;
-        if let Some(from_s) = state.killed_s {
+        if let Some(from_s) = state.ends.disturbed_s {
             return Some(Return {
                 from_s,
                 until_s: ends_s,
@@ -523,7 +521,32 @@ impl State {
         self.events.push(Event {
             at_s: self.now_s(),
             what: what.to_owned(),
+            ..Event::default()
         });
+    }
+
+    /// What was noted last was done to the servers.
+    fn disturbed(&mut self) {
+        let second = self.second();
+        self.ends.disturbed_s.get_or_insert(second);
+        if let Some(event) = self.events.last_mut() {
+            event.disturbs = true;
+        }
+    }
+
+    /// Finds out how long it took after each disturbance until everything was as before.
+    fn see_normal(&mut self) {
+        let Some(mut until_s) = self.ends.at_s else {
+            return;
+        };
+        let mut longest = Some(0.0_f64);
+        for event in self.events.iter_mut().rev().filter(|event| event.disturbs) {
+            let (from_s, found) = normal_s(&self.gathered.seconds, event.at_s, until_s);
+            event.normal_s = found;
+            longest = longest.zip(found).map(|(all, one)| all.max(one));
+            until_s = from_s;
+        }
+        self.ends.normal_s = longest.filter(|_| self.ends.disturbed_s.is_some());
     }
 
     fn take(&mut self, nth: usize, heard: Heard) -> Result<()> {

@@ -259,6 +259,19 @@ pub struct Event {
     /// What.
     #[serde(rename = "do")]
     pub what: Happening,
+    /// To which server, in the order of their addresses.
+    #[serde(default = "first")]
+    pub server: usize,
+    /// For how long.
+    #[serde(default, with = "time::optional")]
+    pub lasts: Option<Duration>,
+    /// The command that is run, by the shell of the coordinator's machine.
+    #[serde(default)]
+    pub command: Option<String>,
+}
+
+const fn first() -> usize {
+    1
 }
 
 /// What can happen.
@@ -267,6 +280,37 @@ pub struct Event {
 pub enum Happening {
     /// The server (or a node of it) is killed without warning and started again.
     KillServer,
+    /// It is stopped for a time and goes on as if nothing had been.
+    PauseServer,
+    /// It is asked to leave, and started again when it has.
+    RollServer,
+    /// A command is run: for faults that only the operator of what is tested can make.
+    Run,
+}
+
+impl Event {
+    /// What is wrong with it, as a sentence.
+    fn impossible(&self) -> Option<String> {
+        let (needs_time, needs_command) = (
+            self.what == Happening::PauseServer,
+            self.what == Happening::Run,
+        );
+        let at = self.at;
+        if self.server == 0 {
+            return Some(format!(
+                "the event at {at:?} names server 0; they are counted from 1"
+            ));
+        }
+        if needs_time != self.lasts.is_some() {
+            let what = "a pause, and nothing else, says how long it lasts, as in lasts = \"20s\"";
+            return Some(format!("the event at {at:?}: {what}"));
+        }
+        if needs_command != self.command.is_some() {
+            let what = "run, and nothing else, has a command";
+            return Some(format!("the event at {at:?}: {what}"));
+        }
+        None
+    }
 }
 
 /// A bound of a figure.
@@ -396,6 +440,9 @@ impl Scenario {
         if let Some(event) = self.events.iter().find(|event| event.at >= self.lasts()) {
             return Some(format!("an event at {:?} comes after its end", event.at));
         }
+        if let Some(what) = self.events.iter().find_map(Event::impossible) {
+            return Some(what);
+        }
         for (figure, threshold) in &self.thresholds {
             if !figure::is_known(figure) {
                 return Some(format!(
@@ -462,6 +509,29 @@ mod tests {
             let told = format!("{:#}", anyhow::Error::from(refused));
             assert_eq!(told.matches(says).count(), 1, "once: {told}");
         }
+    }
+
+    #[test]
+    fn an_event_says_what_it_needs_and_nothing_else() {
+        for (event, says) in [
+            ("do = \"kill_server\"\nserver = 0", "counted from 1"),
+            ("do = \"pause_server\"", "how long it lasts"),
+            ("do = \"kill_server\"\nlasts = \"1s\"", "how long it lasts"),
+            ("do = \"run\"", "has a command"),
+            ("do = \"roll_server\"\ncommand = \"true\"", "has a command"),
+        ] {
+            let text = format!("{SMALL}\n[[event]]\nat = \"9s\"\n{event}\n");
+            let refused = parse(&text).expect_err(says);
+            assert!(refused.to_string().contains(says), "{refused}");
+        }
+        let text = format!(
+            "{SMALL}\n[[event]]\nat = \"9s\"\ndo = \"pause_server\"\nserver = 3\nlasts = \"20s\"\n"
+        );
+        let event = parse(&text).expect("sound").events.remove(0);
+        assert_eq!(
+            (event.server, event.lasts),
+            (3, Some(Duration::from_secs(20)))
+        );
     }
 
     #[test]

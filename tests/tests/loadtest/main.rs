@@ -135,6 +135,37 @@ fn a_server_killed_in_the_middle_loses_nothing() {
 }
 
 #[test]
+fn a_server_that_stands_still_and_then_leaves_loses_nothing() {
+    let rig = Rig::new().expect("a municipality");
+    let events = "
+[[event]]
+at = \"1s\"
+do = \"run\"
+command = \"false\"
+[[event]]
+at = \"4s\"
+do = \"pause_server\"
+lasts = \"1s\"
+[[event]]
+at = \"6s\"
+do = \"roll_server\"
+";
+    let scenario = format!("{MORNING}{events}");
+    let drain = ["KLOKKE_DRAIN_NOTICE=0s", "KLOKKE_DRAIN_SPREAD=1s"];
+    let told = rig.run(&scenario, &[], &drain).expect("it runs");
+    held(&told);
+    let events = told.result["events"].to_string();
+    for what in [
+        "failed (exit code 1): false",
+        "server goes on",
+        "server left (exit code 0), and is started again",
+    ] {
+        assert!(events.contains(what), "{what}: {events}");
+    }
+    assert!(events.contains("\"disturbs\":true"), "{events}");
+}
+
+#[test]
 fn a_broken_threshold_is_named_and_ends_with_99() {
     let rig = Rig::new().expect("a municipality");
     let scenario = format!("{MORNING}\"delivery.all.p50_ms\" = {{ at_most = 0.0 }}\n");
@@ -160,7 +191,7 @@ fn a_threshold_that_aborts_ends_the_run_early_and_broken() {
 #[test]
 fn what_cannot_be_begun_is_refused_with_a_sentence() {
     let rig = Rig::new().expect("a municipality");
-    let rows: [(String, &[&str], &str); 5] = [
+    let rows: [(String, &[&str], &str); 7] = [
         (
             MORNING.replace("drops", "drips"),
             &[],
@@ -176,6 +207,21 @@ fn what_cannot_be_begun_is_refused_with_a_sentence() {
             MORNING.to_owned(),
             &["--serve", "", "--server", "ws://127.0.0.1:9"],
             "no server answers",
+        ),
+        (
+            format!("{MORNING}\n[[event]]\nat = \"6s\"\ndo = \"kill_server\"\nserver = 2\n"),
+            &[],
+            "there are 1",
+        ),
+        (
+            MORNING.to_owned(),
+            &[
+                "--server",
+                "ws://127.0.0.1:9",
+                "--server",
+                "ws://127.0.0.1:10",
+            ],
+            "2 servers and 1 commands",
         ),
         (
             MORNING.to_owned(),

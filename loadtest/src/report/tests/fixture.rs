@@ -201,6 +201,7 @@ fn event(at_s: f64, what: &str) -> Event {
     Event {
         at_s,
         what: what.to_owned(),
+        ..Event::default()
     }
 }
 
@@ -302,7 +303,11 @@ fn monday(slowness: f64, seed: u64) -> Outcome {
             ("Første time", 1500.0, 2100.0),
         ]),
         events: vec![
-            event(1300.0, "server killed, and started again"),
+            Event {
+                disturbs: true,
+                normal_s: Some(98.0),
+                ..event(1300.0, "server killed, and started again")
+            },
             event(1309.0, "it answers again"),
             event(1325.0, "95 % of staff are back"),
             event(1398.0, "everybody is back"),
