@@ -77,6 +77,11 @@ pub(super) fn cluster(config: &Config, meters: Meters) -> scylla::Options {
     let login = (it.user.clone(), it.password.expose().to_owned());
     scylla::Options {
         nodes: it.nodes.clone(),
+        address_translation: it
+            .address_translation
+            .iter()
+            .filter_map(|rule| crate::config::translated(rule))
+            .collect(),
         keyspace: it.keyspace.clone(),
         replication_factor: it.replication_factor,
         datacenter: it.datacenter.clone(),

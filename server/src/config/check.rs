@@ -1,5 +1,7 @@
 //! Rules between settings, and rules that a type alone does not say.
 
+use std::net::SocketAddr;
+
 use regex::Regex;
 
 use super::error::{Mistake, Place};
@@ -171,6 +173,12 @@ fn cluster(config: &Config, rules: &mut Rules) {
     );
 }
 
+/// Takes a pair of `store.scylla.address_translation` apart: a node's own address, and where it is reached.
+pub(crate) fn translated(rule: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let (own, reached) = rule.split_once('=')?;
+    Some((own.trim().parse().ok()?, reached.trim().parse().ok()?))
+}
+
 fn store(config: &Config, rules: &mut Rules) {
     let (embedded, cluster) = (&config.store, &config.store_scylla);
     match embedded.backend {
@@ -181,6 +189,12 @@ fn store(config: &Config, rules: &mut Rules) {
             "`store.scylla.nodes` must name a node of the cluster".to_owned()
         }),
     }
+    let translations = &cluster.address_translation;
+    let bad = translations.iter().find(|rule| translated(rule).is_none());
+    rules.must(bad.is_none(), || {
+        "`store.scylla.address_translation` takes pairs of addresses, as in \"10.0.0.1:9042=192.0.2.7:9042\""
+            .to_owned()
+    });
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let keyspace = cluster.keyspace.as_str();
     let is_name = (1..=48).contains(&keyspace.len()) && keyspace.bytes().all(allowed);

@@ -32,6 +32,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub(crate) use check::translated;
 pub use error::{Mistake, Mistakes, Place};
 pub use example::{example, print};
 pub use section::{Field, Section};

@@ -404,6 +404,9 @@ section! {
     StoreScylla {
         /// Some of its nodes as `host:port`; the others are found through them.
         nodes: Vec<String> = Vec::new(),
+        /// Where nodes are reached whose own address leads nowhere from here (behind address translation, or a proxy), as
+        /// `own:port=reached:port`.
+        address_translation: Vec<String> = Vec::new(),
         /// The keyspace that holds the tables.
         keyspace: String = "klokke".to_owned(),
         /// Copies of everything, when `klokke store migrate` makes the keyspace.

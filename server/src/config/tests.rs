@@ -129,6 +129,10 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
             "`cluster.nats` needs `store.backend = \"scylla\"`: nodes that share nothing have nothing to tell",
         ),
         (
+            "[store.scylla]\naddress_translation = [\"10.0.0.1:9042\"]\n",
+            "`store.scylla.address_translation` takes pairs of addresses, as in \"10.0.0.1:9042=192.0.2.7:9042\"",
+        ),
+        (
             "[cluster]\nname = \"a.b\"\n",
             "`cluster.name` is `a.b`: it has 1 to 48 of a-z, A-Z, 0-9, `_`, `-`",
         ),

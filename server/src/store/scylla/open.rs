@@ -1,5 +1,6 @@
 //! How the store on a cluster is opened, and why it may not be.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::telemetry::Meters;
 pub struct Options {
     /// Some of the cluster's nodes, as `host:port`; the others are found through them.
     pub nodes: Vec<String>,
+    /// Where nodes are reached whose own address leads nowhere: own, reached.
+    pub address_translation: Vec<(SocketAddr, SocketAddr)>,
     /// Where the tables are.
     pub keyspace: String,
     /// Copies of everything, when the keyspace is created.
@@ -68,6 +71,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             nodes: Vec::new(),
+            address_translation: Vec::new(),
             keyspace: "klokke".to_owned(),
             replication_factor: 3,
             datacenter: String::new(),

@@ -3,14 +3,17 @@
 //! Requests are routed by token (and on ScyllaDB by shard) to a replica of what they are about: that is what the driver's
 //! default policy does for prepared statements.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hashbrown::HashMap;
 use scylla::client::session::{Session, TlsContext};
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError, TranslationError};
+use scylla::policies::address_translator::{AddressTranslator, UntranslatedPeer};
 use scylla::response::query_result::QueryRowsResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
@@ -327,6 +330,10 @@ pub(super) async fn connect(
         .known_nodes(&options.nodes)
         .connection_timeout(CONNECT_MAX)
         .keyspaces_to_fetch([options.keyspace.as_str()]);
+    if !options.address_translation.is_empty() {
+        let rules = options.address_translation.iter().copied().collect();
+        builder = builder.address_translator(Arc::new(Translation(rules)));
+    }
     if !options.datacenter.is_empty() {
         builder = builder.prefer_datacenter(options.datacenter.clone());
     }
@@ -343,6 +350,24 @@ pub(super) async fn connect(
         used.map_err(|error| OpenError::Keyspace(keyspace.to_owned(), error.to_string()))?;
     }
     Ok(session)
+}
+
+/// Own address of a node, and where it is reached; others are reached where they say.
+struct Translation(HashMap<SocketAddr, SocketAddr>);
+
+#[expect(
+    elided_lifetimes_in_paths,
+    reason = "async_trait makes another signature of a named lifetime than the trait has"
+)]
+#[async_trait]
+impl AddressTranslator for Translation {
+    async fn translate_address(
+        &self,
+        peer: &UntranslatedPeer,
+    ) -> Result<SocketAddr, TranslationError> {
+        let own = peer.untranslated_address();
+        Ok(self.0.get(&own).copied().unwrap_or(own))
+    }
 }
 
 /// A keyspace's name as CQL writes it.
