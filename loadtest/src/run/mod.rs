@@ -12,6 +12,7 @@ mod play;
 mod progress;
 mod sampler;
 mod servers;
+mod state;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
