@@ -79,13 +79,14 @@ pub(super) async fn run_actor<S: State>(
     };
     let epoch = context.ledgers.unborn_epoch(&context.ledger);
     let store = Arc::clone(&context.ledgers.inner().store);
-    let mut base = match Base::load(context.ledger.clone(), store, epoch).await {
+    let is_shared = context.ledgers.inner().herald.has_others();
+    let mut base = match Base::load(context.ledger.clone(), store, epoch, is_shared).await {
         Ok(base) => base,
         Err(error) => return turn_away(&context, &mut messages, &error.into()).await,
     };
     let counts = &context.ledgers.inner().counts;
     let shard = context.ledgers.shard_of(&context.ledger);
-    if context.ledgers.inner().herald.has_others() {
+    if is_shared {
         // Records were read one page after the other, some of them perhaps newer than the head.
         if let Err(error) = super::foreign::catch_up(&context, &mut base).await {
             return turn_away(&context, &mut messages, &error.into()).await;
@@ -178,15 +179,15 @@ async fn read<S: State>(
     range: EntryRange,
 ) -> Result<Reading, CallError> {
     let channels = std::slice::from_ref(channel);
-    let mut heads = base.heads(channels).await?;
+    let mut heads = super::foreign::heads_at(context, base, channels).await?;
     let is_beyond = |heads: &[ChannelHead]| {
         let top = heads.first().map_or(0, |head| head.top);
         range.order == Order::Ascending && range.from > top.saturating_add(1)
     };
-    if context.ledgers.inner().herald.has_others() && is_beyond(&heads) {
+    if base.is_shared() && is_beyond(&heads) {
         // Whoever asks was at a node that knows more.
         super::foreign::catch_up(context, base).await?;
-        heads = base.heads(channels).await?;
+        heads = super::foreign::heads_at(context, base, channels).await?;
     }
     let head = heads.first().copied().unwrap_or_default();
     let found = match cut(range, head) {

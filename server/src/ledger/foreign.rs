@@ -14,8 +14,7 @@ use crate::store::{ChannelHead, StoreError};
 /// Missing commits read at once.
 const PAGE: usize = 256;
 
-/// How often extents are read anew because others went on writing meanwhile. Each time all that was missing is taken in, and then
-/// they lie at hand; more than twice means that there is no room for them.
+/// How often extents are read anew because others went on writing meanwhile. Each time all that was missing is taken in.
 const SETTLE_TRIES: usize = 4;
 
 /// What is told of a ledger that others write too.
@@ -112,12 +111,9 @@ pub(super) async fn heads_at<S: State>(
     channels: &[ChannelName],
 ) -> Result<Vec<ChannelHead>, StoreError> {
     for _ in 0..SETTLE_TRIES {
-        let (heads, was_read) = base.heads_with_source(channels).await?;
-        if !was_read || !context.ledgers.inner().herald.has_others() {
-            return Ok(heads);
-        }
-        let there = base.store.head(&base.ledger).await?;
-        if there.is_none_or(|there| there.seq <= base.head.seq) {
+        base.begin_reading();
+        let heads = base.heads(channels).await?;
+        if !base.has_read_unsure() || !base.is_behind().await? {
             return Ok(heads);
         }
         catch_up(context, base).await?;
@@ -129,7 +125,7 @@ pub(super) async fn heads_at<S: State>(
 
 /// Applies and delivers what another node wrote. Its outbox is that node's to deliver; on a node alone it is its own, found late.
 async fn take_in<S: State>(context: &Context<S>, base: &mut Base<S>, sealed: &SealedCommit) {
-    let changes = base.apply(sealed);
+    let changes = base.apply_foreign(sealed);
     let delivery = Arc::new(Delivery {
         commit: Arc::clone(&sealed.commit),
         changes,

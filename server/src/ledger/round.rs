@@ -420,7 +420,7 @@ async fn apply_and_deliver<S: State>(
     sealed: &SealedCommit,
     arrived_us: u64,
 ) {
-    let changes = base.apply(sealed);
+    let changes = base.apply_own(sealed);
     let delivery = Arc::new(Delivery {
         commit: Arc::clone(&sealed.commit),
         changes,
