@@ -11,7 +11,8 @@ use super::ring::Rings;
 use super::state::is_resident;
 use super::{ChannelName, Commit, CommitHash, Epoch, LedgerId, RecordKey, SealedCommit, State};
 use crate::store::{
-    ChannelEntry, ChannelHead, Damaged, EntryRange, Head, Place, Record, Remembered, Store, StoreError,
+    ChannelEntry, ChannelHead, Damaged, EntryRange, Head, Place, Record, Remembered, Store,
+    StoreError,
 };
 
 /// Records, channel tops and idempotency keys cached per ledger (each kind; up to twice this).
@@ -28,7 +29,7 @@ const KEY_BYTES: usize = 192;
 const LOAD_PAGE: usize = 1_000;
 
 /// See the module.
-pub(super) struct Base<S> {
+pub(super) struct Base<S: State> {
     pub(super) ledger: LedgerId,
     pub(super) store: Arc<dyn Store>,
     pub(super) state: S,
@@ -36,8 +37,15 @@ pub(super) struct Base<S> {
     pub(super) rings: Rings,
     /// Other nodes write the same store: what is read there may be newer than the head.
     is_shared: bool,
+    /// Whether the last write was done is not known yet, and so not where the ledger stands.
+    pub(super) is_in_doubt: bool,
+    /// The store has less than this knows: what is in memory is of another history.
+    pub(super) is_astray: bool,
     cached: RefCell<Cached>,
     read: Cell<ReadSince>,
+    /// What a planted bug holds back.
+    #[cfg(test)]
+    late: Vec<S::Change>,
 }
 
 /// What was read since somebody began to look: whether it is as of the head is asked of this.
@@ -93,8 +101,12 @@ impl<S: State> Base<S> {
             head,
             rings: Rings::default(),
             is_shared,
+            is_in_doubt: false,
+            is_astray: false,
             cached,
             read: Cell::default(),
+            #[cfg(test)]
+            late: Vec::new(),
         })
     }
 
@@ -128,7 +140,13 @@ impl<S: State> Base<S> {
         Ok(is_behind)
     }
 
-    fn note_read(&self, seq: u64) {
+    /// Somebody else wrote; the store's head is there.
+    pub(super) fn note_conflict(&mut self, found: u64) {
+        self.is_astray |= found < self.head.seq;
+    }
+
+    /// Something was read that this commit wrote.
+    pub(super) fn note_read(&self, seq: u64) {
         let mut read = self.read.get();
         read.seq = read.seq.max(seq);
         self.read.set(read);
@@ -294,6 +312,23 @@ impl<S: State> Base<S> {
     pub(super) fn apply_foreign(&mut self, sealed: &SealedCommit) -> Vec<S::Change> {
         self.cached.get_mut().unsure_heads.clear();
         self.apply(sealed)
+    }
+
+    /// The changes of rights to be handed on with a commit: its own, ahead of what it says.
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::unused_self,
+            clippy::needless_pass_by_ref_mut,
+            reason = "tests plant a bug here"
+        )
+    )]
+    pub(super) fn due(&mut self, changes: Vec<S::Change>) -> Vec<S::Change> {
+        #[cfg(test)]
+        if super::planted::planted(super::planted::Bug::DeliverFirst) {
+            return std::mem::replace(&mut self.late, changes);
+        }
+        changes
     }
 
     /// Takes in a durable commit; gives what it changed.
