@@ -94,6 +94,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "another node must write: server/src/ledger/foreign_tests.rs, tests/tests/cluster.rs",
     ),
     (
+        "klokke_ledger_renewed_total",
+        "another node must have removed what this one lacks: server/src/ledger/foreign_tests.rs",
+    ),
+    (
         "klokke_ledger_forks_total",
         "another node must tell of another history: server/src/ledger/foreign_tests.rs",
     ),

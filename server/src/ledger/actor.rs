@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +22,10 @@ pub(super) const READ_LIMIT_MAX: usize = 10_000;
 
 /// Most messages taken from the mailbox before what they staged is written.
 const DRAIN_MAX: usize = 256;
+
+/// How long a ledger of which it is not known where it stands waits before it looks again by itself. The store's own timeouts
+/// are longer, so this is no flood.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an actor is asked.
 pub(super) enum Message<S: State> {
@@ -79,13 +84,14 @@ pub(super) async fn run_actor<S: State>(
     };
     let epoch = context.ledgers.unborn_epoch(&context.ledger);
     let store = Arc::clone(&context.ledgers.inner().store);
-    let mut base = match Base::load(context.ledger.clone(), store, epoch).await {
+    let is_shared = context.ledgers.inner().herald.has_others();
+    let mut base = match Base::load(context.ledger.clone(), store, epoch, is_shared).await {
         Ok(base) => base,
         Err(error) => return turn_away(&context, &mut messages, &error.into()).await,
     };
     let counts = &context.ledgers.inner().counts;
     let shard = context.ledgers.shard_of(&context.ledger);
-    if context.ledgers.inner().herald.has_others() {
+    if is_shared {
         // Records were read one page after the other, some of them perhaps newer than the head.
         if let Err(error) = super::foreign::catch_up(&context, &mut base).await {
             return turn_away(&context, &mut messages, &error.into()).await;
@@ -94,15 +100,23 @@ pub(super) async fn run_actor<S: State>(
     let mut weight = Weight::new(counts.memory_of(shard));
     weight.update(&base);
     seq.store(base.head.seq, Ordering::Relaxed);
-    let idle = context.ledgers.inner().idle_unload;
     let mut waiting = Vec::with_capacity(DRAIN_MAX);
     loop {
+        let idle = match base.is_in_doubt {
+            true => DOUBT_PAUSE,
+            false => context.ledgers.inner().idle_unload,
+        };
         let received = tokio::time::timeout(idle, messages.recv_many(&mut waiting, DRAIN_MAX));
         match received.await {
             Ok(0) => return,
             Ok(_) => {
                 serve(&context, &mut base, &mut waiting).await;
                 weight.update(&base);
+                seq.store(base.head.seq, Ordering::Relaxed);
+            }
+            Err(_) if base.is_in_doubt => {
+                // Whoever listens to it waits for what may have been written.
+                let _ = super::foreign::settle(&context, &mut base).await; // Then again.
                 seq.store(base.head.seq, Ordering::Relaxed);
             }
             Err(_) if context.ledgers.retire(&context.ledger, &messages) => return,
@@ -116,6 +130,10 @@ async fn serve<S: State>(context: &Context<S>, base: &mut Base<S>, waiting: &mut
     let mut round = Round::default();
     for message in waiting.drain(..) {
         if let Message::Call(call, reply) = message {
+            if let Err(error) = super::foreign::settle(context, base).await {
+                let _ = reply.send(Err(error.into())); // The caller may have gone.
+                continue;
+            }
             round.run(context, base, call, reply).await;
             if round.is_full() {
                 round.finish(context, base).await;
@@ -129,6 +147,10 @@ async fn serve<S: State>(context: &Context<S>, base: &mut Base<S>, waiting: &mut
 }
 
 async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Message<S>) {
+    let message = match super::foreign::settle(context, base).await {
+        Ok(()) => message,
+        Err(error) => return refuse(context, message, &error.into()).await,
+    };
     match message {
         Message::Call(..) => {}
         Message::Read(channel, range, reply) => {
@@ -178,15 +200,15 @@ async fn read<S: State>(
     range: EntryRange,
 ) -> Result<Reading, CallError> {
     let channels = std::slice::from_ref(channel);
-    let mut heads = base.heads(channels).await?;
+    let mut heads = super::foreign::heads_at(context, base, channels).await?;
     let is_beyond = |heads: &[ChannelHead]| {
         let top = heads.first().map_or(0, |head| head.top);
         range.order == Order::Ascending && range.from > top.saturating_add(1)
     };
-    if context.ledgers.inner().herald.has_others() && is_beyond(&heads) {
+    if base.is_shared() && is_beyond(&heads) {
         // Whoever asks was at a node that knows more.
         super::foreign::catch_up(context, base).await?;
-        heads = base.heads(channels).await?;
+        heads = super::foreign::heads_at(context, base, channels).await?;
     }
     let head = heads.first().copied().unwrap_or_default();
     let found = match cut(range, head) {
@@ -240,16 +262,21 @@ async fn turn_away<S: State>(
             }
             continue;
         };
-        let error = error.clone();
-        match message {
-            Message::Call(_, reply) => drop(reply.send(Err(error))),
-            Message::Read(_, _, reply) => drop(reply.send(Err(error))),
-            Message::Inspect(look) => look(Err(error)),
-            Message::Enter(shard, _, enter) => {
-                let answer = enter(Err(error));
-                context.ledgers.inner().outlet.answer(shard, answer).await;
-            }
-            Message::Trimmed(_) | Message::Outbox | Message::News(_) => {}
+        refuse(context, message, error).await;
+    }
+}
+
+/// Tells who asked that there is no answer, and why.
+async fn refuse<S: State>(context: &Context<S>, message: Message<S>, error: &CallError) {
+    let error = error.clone();
+    match message {
+        Message::Call(_, reply) => drop(reply.send(Err(error))),
+        Message::Read(_, _, reply) => drop(reply.send(Err(error))),
+        Message::Inspect(look) => look(Err(error)),
+        Message::Enter(shard, _, enter) => {
+            let answer = enter(Err(error));
+            context.ledgers.inner().outlet.answer(shard, answer).await;
         }
+        Message::Trimmed(_) | Message::Outbox | Message::News(_) => {}
     }
 }

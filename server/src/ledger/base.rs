@@ -1,14 +1,19 @@
 //! A loaded ledger in memory: head, resident state, recent entries, and caches over the store.
 //! Everything in it is durable; what jobs stage lies over it, in the view.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::cache::Cache;
 use super::ring::Rings;
 use super::state::is_resident;
 use super::{ChannelName, Commit, CommitHash, Epoch, LedgerId, RecordKey, SealedCommit, State};
-use crate::store::{ChannelHead, Damaged, Head, Place, Record, Remembered, Store, StoreError};
+use crate::store::{
+    ChannelEntry, ChannelHead, Damaged, EntryRange, Head, Place, Record, Remembered, Store,
+    StoreError,
+};
 
 /// Records, channel tops and idempotency keys cached per ledger (each kind; up to twice this).
 /// A school in a busy hour touches some hundred threads and two thousand personal channels.
@@ -24,13 +29,32 @@ const KEY_BYTES: usize = 192;
 const LOAD_PAGE: usize = 1_000;
 
 /// See the module.
-pub(super) struct Base<S> {
+pub(super) struct Base<S: State> {
     pub(super) ledger: LedgerId,
     pub(super) store: Arc<dyn Store>,
     pub(super) state: S,
     pub(super) head: Head,
     pub(super) rings: Rings,
+    /// Other nodes write the same store: what is read there may be newer than the head.
+    is_shared: bool,
+    /// Whether the last write was done is not known yet, and so not where the ledger stands.
+    pub(super) is_in_doubt: bool,
+    /// The store has less than this knows: what is in memory is of another history.
+    pub(super) is_astray: bool,
     cached: RefCell<Cached>,
+    read: Cell<ReadSince>,
+    /// What a planted bug holds back.
+    #[cfg(test)]
+    late: Vec<S::Change>,
+}
+
+/// What was read since somebody began to look: whether it is as of the head is asked of this.
+#[derive(Debug, Clone, Copy, Default)]
+struct ReadSince {
+    /// The newest commit that any of it was written by.
+    seq: u64,
+    /// There was something that does not say by which commit it was written.
+    has_unsure: bool,
 }
 
 /// A subject with an idempotency key of theirs.
@@ -39,6 +63,8 @@ pub(super) type SubjectKey = (Arc<str>, Arc<str>);
 struct Cached {
     records: Cache<RecordKey, Option<Record>>,
     heads: Cache<ChannelName, ChannelHead>,
+    /// Extents that may be newer than the head: of use only when it turns out that nobody else wrote.
+    unsure_heads: HashMap<ChannelName, ChannelHead>,
     keys: Cache<SubjectKey, Remembered>,
 }
 
@@ -48,6 +74,7 @@ impl<S: State> Base<S> {
         ledger: LedgerId,
         store: Arc<dyn Store>,
         unborn_epoch: Epoch,
+        is_shared: bool,
     ) -> Result<Self, StoreError> {
         let unborn = Head {
             seq: 0,
@@ -64,6 +91,7 @@ impl<S: State> Base<S> {
         let cached = RefCell::new(Cached {
             records: Cache::new(CACHED_MAX),
             heads: Cache::new(CACHED_MAX),
+            unsure_heads: HashMap::new(),
             keys: Cache::new(CACHED_MAX),
         });
         Ok(Self {
@@ -72,16 +100,71 @@ impl<S: State> Base<S> {
             state,
             head,
             rings: Rings::default(),
+            is_shared,
+            is_in_doubt: false,
+            is_astray: false,
             cached,
+            read: Cell::default(),
+            #[cfg(test)]
+            late: Vec::new(),
         })
+    }
+
+    /// Whether other nodes write the same store.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Somebody begins to look.
+    pub(super) fn begin_reading(&self) {
+        self.read.set(ReadSince::default());
+    }
+
+    /// Whether what was read since then is certainly newer than the head, for others wrote meanwhile.
+    pub(super) fn has_read_ahead(&self) -> bool {
+        self.read.get().seq > self.head.seq
+    }
+
+    /// Whether it may be.
+    pub(super) fn has_read_unsure(&self) -> bool {
+        self.read.get().has_unsure
+    }
+
+    /// Whether the store has more than this knows. If not, what was read before is as of the head.
+    pub(super) async fn is_behind(&self) -> Result<bool, StoreError> {
+        let there = self.store.head(&self.ledger).await?;
+        let is_behind = there.is_some_and(|there| there.seq > self.head.seq);
+        if !is_behind {
+            self.confirm_heads();
+        }
+        Ok(is_behind)
+    }
+
+    /// Somebody else wrote; the store's head is there.
+    pub(super) fn note_conflict(&mut self, found: u64) {
+        self.is_astray |= found < self.head.seq;
+    }
+
+    /// Something was read that this commit wrote.
+    pub(super) fn note_read(&self, seq: u64) {
+        let mut read = self.read.get();
+        read.seq = read.seq.max(seq);
+        self.read.set(read);
+    }
+
+    fn note_record(&self, record: Option<&Record>) {
+        self.note_read(record.map_or(0, |record| record.seq));
     }
 
     /// A durable record.
     pub(super) async fn record(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
-        if let Some(record) = self.cached.borrow_mut().records.get(key) {
+        let at_hand = self.cached.borrow_mut().records.get(key);
+        if let Some(record) = at_hand {
+            self.note_record(record.as_ref());
             return Ok(record);
         }
         let record = self.store.get(&self.ledger, key).await?;
+        self.note_record(record.as_ref());
         self.cached
             .borrow_mut()
             .records
@@ -97,7 +180,7 @@ impl<S: State> Base<S> {
             let missing = keys.iter().filter(|key| cached.records.get(*key).is_none());
             missing.take(CACHED_MAX).cloned().collect()
         };
-        let read = if self.head.seq == 0 {
+        let read = if self.head.seq == 0 && !self.is_shared {
             vec![None; missing.len()]
         } else {
             self.store.get_many(&self.ledger, &missing).await?
@@ -109,49 +192,98 @@ impl<S: State> Base<S> {
         Ok(())
     }
 
-    /// Extent of some channels, in the order asked.
+    /// Records under a prefix, as the store has them.
+    pub(super) async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Record)>, StoreError> {
+        let rows = self.store.scan(&self.ledger, prefix, after, limit).await?;
+        for (_, record) in &rows {
+            self.note_read(record.seq);
+        }
+        Ok(rows)
+    }
+
+    /// Entries of a channel, as the store has them.
+    pub(super) async fn entries(
+        &self,
+        channel: &ChannelName,
+        range: EntryRange,
+    ) -> Result<Vec<ChannelEntry>, StoreError> {
+        let entries = self.store.entries(&self.ledger, channel, range).await?;
+        for entry in &entries {
+            self.note_read(entry.seq);
+        }
+        Ok(entries)
+    }
+
+    /// Extent of some channels, in the order asked. Where others write and it had to be read, it may be newer than the
+    /// head, and is noted as unsure: good for a write, which fails if it is, and for nothing else before [`Self::is_behind`]
+    /// was asked.
     pub(super) async fn heads(
         &self,
         channels: &[ChannelName],
     ) -> Result<Vec<ChannelHead>, StoreError> {
-        Ok(self.heads_with_source(channels).await?.0)
+        let mut known: Vec<Option<ChannelHead>> = Vec::with_capacity(channels.len());
+        let mut missing = Vec::new();
+        let mut is_unsure = false;
+        {
+            let mut cached = self.cached.borrow_mut();
+            for channel in channels {
+                let mut head = cached.heads.get(channel);
+                if head.is_none() {
+                    head = cached.unsure_heads.get(channel).copied();
+                    is_unsure |= head.is_some();
+                }
+                if head.is_none() {
+                    missing.push(channel.clone());
+                }
+                known.push(head);
+            }
+        }
+        if !missing.is_empty() {
+            let read = if self.head.seq == 0 && !self.is_shared {
+                vec![ChannelHead::default(); missing.len()]
+            } else {
+                self.store.channel_heads(&self.ledger, &missing).await?
+            };
+            is_unsure |= self.is_shared;
+            self.keep_heads(&missing, &read);
+            let mut read = read.into_iter();
+            for head in known.iter_mut().filter(|head| head.is_none()) {
+                *head = read.next();
+            }
+        }
+        if is_unsure {
+            let mut read = self.read.get();
+            read.has_unsure = true;
+            self.read.set(read);
+        }
+        Ok(known.into_iter().flatten().collect())
     }
 
-    /// The same, and whether the store was read for it: where other nodes write, that may be newer than the rest.
-    pub(super) async fn heads_with_source(
-        &self,
-        channels: &[ChannelName],
-    ) -> Result<(Vec<ChannelHead>, bool), StoreError> {
-        let known: Vec<Option<ChannelHead>> = {
-            let mut cached = self.cached.borrow_mut();
-            channels
-                .iter()
-                .map(|channel| cached.heads.get(channel))
-                .collect()
-        };
-        let missing: Vec<ChannelName> = channels
-            .iter()
-            .zip(&known)
-            .filter(|(_, head)| head.is_none())
-            .map(|(channel, _)| channel.clone())
-            .collect();
-        if missing.is_empty() {
-            return Ok((known.into_iter().flatten().collect(), false));
+    fn keep_heads(&self, channels: &[ChannelName], heads: &[ChannelHead]) {
+        let cached = &mut *self.cached.borrow_mut();
+        if cached.unsure_heads.len() >= CACHED_MAX {
+            cached.unsure_heads.clear();
         }
-        let read = if self.head.seq == 0 {
-            vec![ChannelHead::default(); missing.len()]
-        } else {
-            self.store.channel_heads(&self.ledger, &missing).await?
-        };
-        let mut cached = self.cached.borrow_mut();
-        for (channel, head) in missing.into_iter().zip(&read) {
-            cached.heads.insert(channel, *head);
+        for (channel, head) in channels.iter().zip(heads) {
+            if self.is_shared {
+                cached.unsure_heads.insert(channel.clone(), *head);
+            } else {
+                cached.heads.insert(channel.clone(), *head);
+            }
         }
-        let mut read = read.into_iter();
-        let heads = known
-            .into_iter()
-            .filter_map(|head| head.or_else(|| read.next()));
-        Ok((heads.collect(), true))
+    }
+
+    /// Nobody else has written since these extents were read, so they are as of the head.
+    fn confirm_heads(&self) {
+        let cached = &mut *self.cached.borrow_mut();
+        for (channel, head) in cached.unsure_heads.drain() {
+            cached.heads.insert(channel, head);
+        }
     }
 
     /// What is remembered of an idempotency key.
@@ -164,14 +296,43 @@ impl<S: State> Base<S> {
         if let Some(found) = self.cached.borrow_mut().keys.get(&pair) {
             return Ok(Some(found));
         }
-        if self.head.seq == 0 {
+        if self.head.seq == 0 && !self.is_shared {
             return Ok(None);
         }
         self.store.idempotent(&self.ledger, subject, key).await
     }
 
+    /// Takes in commits that this node wrote right behind its head: so nobody else wrote meanwhile.
+    pub(super) fn apply_own(&mut self, sealed: &SealedCommit) -> Vec<S::Change> {
+        self.confirm_heads();
+        self.apply(sealed)
+    }
+
+    /// Takes in what another node wrote.
+    pub(super) fn apply_foreign(&mut self, sealed: &SealedCommit) -> Vec<S::Change> {
+        self.cached.get_mut().unsure_heads.clear();
+        self.apply(sealed)
+    }
+
+    /// The changes of rights to be handed on with a commit: its own, ahead of what it says.
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::unused_self,
+            clippy::needless_pass_by_ref_mut,
+            reason = "tests plant a bug here"
+        )
+    )]
+    pub(super) fn due(&mut self, changes: Vec<S::Change>) -> Vec<S::Change> {
+        #[cfg(test)]
+        if super::planted::planted(super::planted::Bug::DeliverFirst) {
+            return std::mem::replace(&mut self.late, changes);
+        }
+        changes
+    }
+
     /// Takes in a durable commit; gives what it changed.
-    pub(super) fn apply(&mut self, sealed: &SealedCommit) -> Vec<S::Change> {
+    fn apply(&mut self, sealed: &SealedCommit) -> Vec<S::Change> {
         let commit = &*sealed.commit;
         let cached = self.cached.get_mut();
         for change in &commit.records {
@@ -220,7 +381,9 @@ impl<S: State> Base<S> {
     /// Forgets what retention removed.
     pub(super) fn trimmed(&mut self, channel: &ChannelName, to: u64) {
         self.rings.trim(channel, to);
-        self.cached.get_mut().heads.remove(channel);
+        let cached = self.cached.get_mut();
+        cached.heads.remove(channel);
+        cached.unsure_heads.remove(channel);
     }
 
     /// A commit of this ledger that must be there and is not, or does not fit.

@@ -34,6 +34,8 @@ pub(super) struct Counts {
     pub(super) foreign_read: Count,
     /// Two commits with one number.
     pub(super) forks: Count,
+    /// A ledger was begun anew from the store.
+    pub(super) renewed: Count,
     groups: Spread,
     writes: Spread,
     /// By shard: what its ledgers keep at hand, and who is who.
@@ -66,6 +68,7 @@ impl Counts {
             foreign_told: meters.counter(catalogue::LEDGER_FOREIGN_COMMITS, &["bus"]),
             foreign_read: meters.counter(catalogue::LEDGER_FOREIGN_COMMITS, &["store"]),
             forks: meters.counter(catalogue::LEDGER_FORKS, &[]),
+            renewed: meters.counter(catalogue::LEDGER_RENEWED, &[]),
             groups: meters.histogram(catalogue::LEDGER_GROUP, &[]),
             writes: meters.histogram(catalogue::LEDGER_COMMIT_SECONDS, &[]),
             memory: (0..shards.max(1)).map(memory_of).collect(),

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::testing::{Bench, Got, run_local};
 use super::*;
-use crate::store::Store;
+use crate::store::faulty::Passage;
 use crate::store::memory::MemoryStore;
+use crate::store::{Batch, CommitError, EntryRange, Order, Store, StoreError, Trim};
 
 fn ledger() -> LedgerId {
     LedgerId::parse("G10001").expect("valid")
@@ -229,12 +231,35 @@ fn what_the_bus_tells_in_order_needs_no_look_at_the_store() {
 
 #[test]
 fn who_enters_at_a_node_that_is_behind_gets_no_offset_twice() {
-    run_local(async {
+    run_local(enter_at_a_node_that_is_behind(async |_| {}));
+}
+
+#[test]
+fn nor_where_somebody_has_read_what_is_newer_before() {
+    run_local(enter_at_a_node_that_is_behind(async |pair| {
+        // A job that needs the extent, and comes to nothing.
+        struct Top;
+        #[async_trait(?Send)]
+        impl Job<()> for Top {
+            async fn run(&mut self, cx: &mut View<'_, ()>) -> Result<Bytes, Refusal> {
+                cx.channel_top(&aside_channel()).await?;
+                Err(Refusal::temporary(100, "error.internal", "not now"))
+            }
+        }
+        let call = Call::new("test", Actor::default(), Top);
+        let refused = pair.nodes[1].ledgers.call(&ledger(), call).await;
+        assert!(refused.is_err());
+    }));
+}
+
+async fn enter_at_a_node_that_is_behind(before: impl AsyncFn(&Pair)) {
+    {
         let pair = Pair::start().await;
         pair.write(1, say()).await;
         for _ in 0..4 {
             pair.write(0, aside()).await;
         }
+        before(&pair).await;
         // Nothing was told: the extent is read from the store, which is ahead of the node.
         let entered = pair.nodes[1].ledgers.enter(
             &ledger(),
@@ -269,7 +294,7 @@ fn who_enters_at_a_node_that_is_behind_gets_no_offset_twice() {
         }
         assert_eq!(top, Some((5, 4)));
         assert_eq!(tops.get(&aside_channel()), Some(&4));
-    });
+    }
 }
 
 #[test]
@@ -326,5 +351,194 @@ fn a_node_that_tells_of_another_commit_with_the_same_number_is_noticed() {
         pair.settle(0).await;
         assert_eq!(pair.nodes[0].counted("klokke_ledger_forks_total"), 1);
         assert_eq!(pair.delivered(0).len(), 1);
+    });
+}
+
+fn chat() -> (LedgerId, ChannelName) {
+    let channel = ChannelName::parse("chat:a").expect("valid");
+    (LedgerId::of_channel(&channel).expect("a ledger"), channel)
+}
+
+fn trim(commits_to: u64) -> Trim {
+    let (ledger, channel) = chat();
+    Trim {
+        ledger,
+        channels: vec![(channel, commits_to)],
+        commits_to,
+        forget_before_ms: 0,
+    }
+}
+
+/// A store whose answers are lost, and that cannot be asked, on demand.
+#[derive(Default)]
+struct Lossy {
+    store: MemoryStore,
+    loses: std::sync::atomic::AtomicBool,
+    is_away: std::sync::atomic::AtomicBool,
+    /// Whether retention removes what was written before its writer can read it back.
+    trims: std::sync::atomic::AtomicBool,
+}
+
+const SEQ: std::sync::atomic::Ordering = std::sync::atomic::Ordering::SeqCst;
+
+#[async_trait]
+impl Passage for Lossy {
+    fn behind(&self) -> &dyn Store {
+        &self.store
+    }
+
+    async fn reach(&self) -> Result<&dyn Store, StoreError> {
+        if self.is_away.load(SEQ) {
+            return Err(StoreError::Unavailable("away".into()));
+        }
+        Ok(&self.store)
+    }
+
+    async fn pass(&self, batch: Batch) -> Result<(), CommitError> {
+        if !self.loses.swap(false, SEQ) {
+            return self.reach().await?.commit(batch).await;
+        }
+        let last = batch.commits.last().expect("a commit").clone();
+        self.store.commit(batch).await?;
+        if self.trims.load(SEQ) {
+            let mut next = (*last.commit).clone();
+            (next.seq, next.prev_hash) = (last.commit.seq + 1, last.hash);
+            next.id = uuid::Uuid::from_u128(1);
+            next.idempotency = None;
+            next.entries = Vec::new();
+            let batch = Batch {
+                ledger: next.ledger.clone(),
+                expected_seq: last.commit.seq,
+                commits: vec![SealedCommit::seal(next)],
+            };
+            self.store.commit(batch).await?;
+            self.store.trim(trim(last.commit.seq)).await?;
+        }
+        Err(CommitError::Unknown("lost".into()))
+    }
+}
+
+#[test]
+fn what_is_no_longer_there_to_compare_is_unknown_and_not_done_again() {
+    run_local(async {
+        let store = Arc::new(Lossy::default());
+        let node = Bench::<()>::with_herald(Arc::clone(&store) as _, Arc::<Wire>::default(), 0);
+        let (ledger, channel) = chat();
+        let say = || say_in(channel.clone());
+        node.ledgers.call(&ledger, say()).await.expect("done");
+        store.loses.store(true, SEQ);
+        store.trims.store(true, SEQ);
+        let lost = node.ledgers.call(&ledger, say()).await;
+        assert!(matches!(lost, Err(CallError::Unknown)), "{lost:?}");
+        let head = store.store.head(&ledger).await.expect("read");
+        assert_eq!(head.expect("a head").seq, 3, "written once, and the other");
+        // And the ledger goes on from what is there.
+        let done = node.ledgers.call(&ledger, say()).await.expect("done");
+        assert_eq!(done.commit.expect("a commit").seq, 4);
+    });
+}
+
+#[test]
+fn as_long_as_the_outcome_is_open_nothing_is_said_of_the_ledger() {
+    run_local(async {
+        let store = Arc::new(Lossy::default());
+        let node = Bench::<()>::with_herald(Arc::clone(&store) as _, Arc::<Wire>::default(), 0);
+        node.ledgers.call(&ledger(), say()).await.expect("done");
+        store.loses.store(true, SEQ);
+        store.is_away.store(true, SEQ);
+        let lost = node.ledgers.call(&ledger(), say()).await;
+        assert!(matches!(lost, Err(CallError::Unknown)), "{lost:?}");
+        let top = async || {
+            let entered = node.ledgers.enter(
+                &ledger(),
+                0,
+                |()| vec![channel()],
+                |it| ShardAnswer::new(it.ok().map(|it| it.channels[0].1.top)),
+            );
+            entered.expect("taken");
+            loop {
+                let got = node.recorder.take();
+                if let Some(Got::Answer(_, answer)) = got.into_iter().next_back() {
+                    return answer.downcast::<Option<u64>>().expect("its type");
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(top().await, None, "it may be one or two");
+        assert!(node.ledgers.inspect(&ledger(), |()| ()).await.is_err());
+        store.is_away.store(false, SEQ);
+        assert_eq!(top().await, Some(2));
+    });
+}
+
+#[test]
+fn a_node_that_slept_through_retention_goes_on_from_what_is_left() {
+    run_local(async {
+        let pair = Pair::start().await;
+        let (ledger, channel) = chat();
+        let write = async |nth: usize| {
+            let done = pair.nodes[nth]
+                .ledgers
+                .call(&ledger, say_in(channel.clone()));
+            done.await.expect("done").commit.expect("a commit").seq
+        };
+        assert_eq!(write(1).await, 1);
+        for seq in 2..=6 {
+            assert_eq!(write(0).await, seq);
+        }
+        pair.store.trim(trim(4)).await.expect("trimmed");
+        assert_eq!(write(1).await, 7);
+        let all = EntryRange {
+            from: 1,
+            to: u64::MAX,
+            limit: 10,
+            order: Order::Ascending,
+        };
+        let read = pair.nodes[1].ledgers.read(&ledger, &channel, all).await;
+        let offsets: Vec<_> = read
+            .expect("read")
+            .entries
+            .iter()
+            .map(|it| it.offset)
+            .collect();
+        assert_eq!(offsets, [5, 6, 7]);
+        assert_eq!(pair.nodes[1].counted("klokke_ledger_renewed_total"), 1);
+        assert_eq!(pair.nodes[0].counted("klokke_ledger_renewed_total"), 0);
+    });
+}
+
+#[test]
+fn who_holds_another_history_than_the_store_begins_anew() {
+    run_local(async {
+        let pair = Pair::start().await;
+        pair.write(0, say()).await;
+        // Of another cluster that has the same ledger: it comes first, and is taken for the next.
+        let other = Bench::<()>::with_herald(
+            Arc::new(MemoryStore::new()),
+            Arc::clone(&pair.wires[1]) as _,
+            7,
+        );
+        for _ in 0..2 {
+            other.ledgers.call(&ledger(), say()).await.expect("done");
+        }
+        for forged in std::mem::take(&mut *pair.wires[1].on_their_way()) {
+            assert!(pair.nodes[1].ledgers.tell(&ledger(), News::Commits(forged)));
+        }
+        pair.settle(1).await;
+        // The store has one commit where this node believes in two, and then others than it believes.
+        let done = pair.nodes[1]
+            .ledgers
+            .call(&ledger(), say())
+            .await
+            .expect("done");
+        assert_eq!(done.commit.expect("a commit").seq, 2);
+        assert_eq!(pair.nodes[1].counted("klokke_ledger_renewed_total"), 1);
+        pair.write(0, say()).await;
+        let there = pair
+            .store
+            .commits_since(&ledger(), 0, 10)
+            .await
+            .expect("read");
+        assert_eq!(there.len(), 3);
     });
 }

@@ -81,6 +81,7 @@ mod name;
 #[cfg(test)]
 mod oracle_tests;
 mod outbox;
+pub(crate) mod planted;
 mod port;
 pub mod retention;
 mod ring;

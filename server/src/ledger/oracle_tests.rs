@@ -63,6 +63,10 @@ impl State for Total {
         Self(0)
     }
 
+    fn renewed(&self, _: &Self, _: u64) -> Vec<Self::Change> {
+        Vec::new()
+    }
+
     fn load(&mut self, _: &RecordKey, value: &[u8]) -> Result<(), Damage> {
         self.0 = serde_json::from_slice(value).map_err(|_| Damage {
             reason: "no number",

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::actor::{Context, Reply};
 use super::base::{Base, SubjectKey};
+use super::planted::{Bug, planted};
 use super::port::Delivery;
 use super::state::is_resident;
 use super::view::{Overlay, Staged, View};
@@ -45,7 +46,9 @@ pub(super) struct Round<S: State> {
     /// Keys used in this round: fingerprint and place in `sealed`.
     keys: HashMap<SubjectKey, ([u8; 16], usize)>,
     calls: Vec<(Call<S>, Reply, Result<Made, CallError>)>,
-    /// A resident record was changed: the next job must see it applied.
+    /// A call that met what other nodes wrote meanwhile: to be run again when that is taken in.
+    behind: Option<(Call<S>, Reply)>,
+    /// A resident record was changed, or something must be taken in: the next job must see it applied.
     ended: bool,
 }
 
@@ -71,6 +74,7 @@ impl<S: State> Default for Round<S> {
             bytes: 0,
             keys: HashMap::new(),
             calls: Vec::new(),
+            behind: None,
             ended: false,
         }
     }
@@ -85,8 +89,16 @@ impl<S: State> Round<S> {
         mut call: Call<S>,
         reply: Reply,
     ) {
+        base.begin_reading();
         let made = self.attempt(context, base, &mut call).await;
-        self.calls.push((call, reply, made));
+        match is_of_the_head(base, &made).await {
+            Ok(true) => self.calls.push((call, reply, made)),
+            Ok(false) => {
+                self.behind = Some((call, reply));
+                self.ended = true;
+            }
+            Err(error) => self.calls.push((call, reply, Err(error.into()))),
+        }
     }
 
     /// Whether the round must be finished before the next call.
@@ -188,6 +200,7 @@ impl<S: State> Round<S> {
         if before.fingerprint != key.fingerprint {
             return Err(CallError::IdempotencyConflict);
         }
+        base.note_read(before.seq);
         let found = base
             .store
             .commits_since(&base.ledger, before.seq - 1, 1)
@@ -279,64 +292,85 @@ impl<S: State> Round<S> {
 
     /// Writes, applies, delivers, answers. Gives back the calls that must be run again.
     async fn write(&mut self, context: &Context<S>, base: &mut Base<S>) -> Vec<(Call<S>, Reply)> {
-        let round = std::mem::take(self);
-        if round.sealed.is_empty() {
+        let mut round = std::mem::take(self);
+        if planted(Bug::AcknowledgeEarly) {
             round.answer(None);
-            return Vec::new();
         }
-        let counts = &context.ledgers.inner().counts;
-        let began = Instant::now();
-        let batch = Batch {
-            ledger: base.ledger.clone(),
-            expected_seq: base.head.seq,
-            commits: round.sealed.clone(),
+        let written = if round.sealed.is_empty() {
+            Ok(())
+        } else {
+            round.commit(context, base).await
         };
-        let written = base.store.commit(batch).await;
-        let written = match written {
-            Err(CommitError::Unknown(_)) => {
-                counts.read_backs.add(1);
-                resolve(base, &round.sealed).await
-            }
-            other => other,
-        };
-        match written {
+        let again = match written {
             Ok(()) => {
-                // First, so that other nodes begin their own fan-out while this one does its own.
-                let herald = &context.ledgers.inner().herald;
-                herald.durable(&base.ledger, &round.sealed);
-                for (sealed, arrived_us) in round.sealed.iter().zip(&round.arrived_us) {
-                    counts.committed(&base.ledger, &sealed.commit);
-                    apply_and_deliver(context, base, sealed, *arrived_us).await;
-                }
-                counts.wrote(round.sealed.len(), began.elapsed());
                 round.answer(None);
-                Vec::new()
+                Vec::from_iter(round.behind.take())
             }
-            Err(CommitError::Conflict { .. }) => {
-                counts.conflicts.add(1);
-                match super::foreign::catch_up(context, base).await {
-                    Ok(()) => round
-                        .calls
-                        .into_iter()
-                        .map(|(call, reply, _)| (call, reply))
-                        .collect(),
-                    Err(error) => {
-                        round.answer(Some(&error.into()));
-                        Vec::new()
-                    }
-                }
+            Err(CommitError::Conflict { found, .. }) => {
+                context.ledgers.inner().counts.conflicts.add(1);
+                base.note_conflict(found);
+                let calls = std::mem::take(&mut round.calls).into_iter();
+                let calls = calls.map(|(call, reply, _)| (call, reply));
+                calls.chain(round.behind.take()).collect()
             }
             Err(error) => {
+                // Nothing is known before it is found out, least of all where the ledger stands.
+                base.is_in_doubt |= matches!(error, CommitError::Unknown(_));
                 round.answer(Some(&error.into()));
+                return Vec::new();
+            }
+        };
+        if again.is_empty() {
+            return again;
+        }
+        match super::foreign::catch_up(context, base).await {
+            Ok(()) => again,
+            Err(error) => {
+                let error = CallError::from(error);
+                for (_, reply) in again {
+                    // The caller may have gone; then nobody misses the answer.
+                    let _ = reply.send(Err(error.clone()));
+                }
                 Vec::new()
             }
         }
     }
 
+    /// Writes what is sealed; when it is durable, applies and delivers it.
+    async fn commit(&self, context: &Context<S>, base: &mut Base<S>) -> Result<(), CommitError> {
+        let counts = &context.ledgers.inner().counts;
+        let began = Instant::now();
+        let batch = Batch {
+            ledger: base.ledger.clone(),
+            expected_seq: base.head.seq,
+            commits: self.sealed.clone(),
+        };
+        match base.store.commit(batch).await {
+            Err(CommitError::Unknown(_)) if planted(Bug::GuessUnknown) => {}
+            Err(CommitError::Unknown(_)) => {
+                counts.read_backs.add(1);
+                resolve(base, &self.sealed).await?;
+            }
+            written => written?,
+        }
+        // First, so that other nodes begin their own fan-out while this one does its own.
+        let herald = &context.ledgers.inner().herald;
+        herald.durable(&base.ledger, &self.sealed);
+        for (sealed, arrived_us) in self.sealed.iter().zip(&self.arrived_us) {
+            counts.committed(&base.ledger, &sealed.commit);
+            apply_and_deliver(context, base, sealed, *arrived_us).await;
+        }
+        counts.wrote(self.sealed.len(), began.elapsed());
+        Ok(())
+    }
+
     /// Answers everybody. With an error, all get it who built on something that was not written:
     /// that may be everybody, since each saw what those before staged.
-    fn answer(self, error: Option<&CallError>) {
-        for (_, reply, made) in self.calls {
+    fn answer(&mut self, error: Option<&CallError>) {
+        if let (Some(error), Some((_, reply))) = (error, self.behind.take()) {
+            let _ = reply.send(Err(error.clone())); // As below.
+        }
+        for (_, reply, made) in std::mem::take(&mut self.calls) {
             let answer = match (made, error) {
                 (Ok(Made::Before(commit)), _) => Ok(Done {
                     outcome: commit.outcome.clone(),
@@ -399,19 +433,40 @@ async fn resolve<S: State>(base: &Base<S>, sealed: &[SealedCommit]) -> Result<()
         return Ok(());
     };
     if found > expected {
-        let page = base
-            .store
-            .commits_since(&base.ledger, expected, 1)
-            .await
-            .map_err(unknown)?;
-        if page
-            .first()
-            .is_some_and(|there| there.commit.id == first.commit.id)
-        {
-            return Ok(());
+        let page = base.store.commits_since(&base.ledger, expected, 1).await;
+        let page = page.map_err(unknown)?;
+        let there = page.first().map(|there| &there.commit);
+        match there.filter(|there| there.seq == expected + 1) {
+            Some(there) if there.id == first.commit.id => return Ok(()),
+            Some(_) => {}
+            // Retention has removed it meanwhile, whosever it was.
+            None => {
+                return Err(CommitError::Unknown(
+                    "it is no longer there to compare".into(),
+                ));
+            }
         }
     }
     Err(CommitError::Conflict { expected, found })
+}
+
+/// Whether all that a call saw was of one time, that of the ledger's head. What it writes needs no look: it fails if not.
+/// A refusal is looked after too: somebody may have given the right to it on another node a moment ago.
+async fn is_of_the_head<S: State>(
+    base: &Base<S>,
+    made: &Result<Made, CallError>,
+) -> Result<bool, StoreError> {
+    if !base.is_shared() || matches!(made, Ok(Made::Commit(_))) || planted(Bug::MixTimes) {
+        return Ok(true);
+    }
+    if base.has_read_ahead() {
+        return Ok(false);
+    }
+    let is_refused = matches!(made, Err(CallError::Refused(refusal)) if !refusal.temporary);
+    if is_refused || base.has_read_unsure() {
+        return Ok(!base.is_behind().await?);
+    }
+    Ok(true)
 }
 
 async fn apply_and_deliver<S: State>(
@@ -420,7 +475,8 @@ async fn apply_and_deliver<S: State>(
     sealed: &SealedCommit,
     arrived_us: u64,
 ) {
-    let changes = base.apply(sealed);
+    let changes = base.apply_own(sealed);
+    let changes = base.due(changes);
     let delivery = Arc::new(Delivery {
         commit: Arc::clone(&sealed.commit),
         changes,

@@ -37,6 +37,9 @@ pub trait State: 'static {
     /// Takes in a durable commit.
     fn apply(&mut self, commit: &Commit) -> Vec<Self::Change>;
 
+    /// What may have changed for people since `before`, where the commits in between are not at hand: everything, when in doubt.
+    fn renewed(&self, before: &Self, now_ms: u64) -> Vec<Self::Change>;
+
     /// Memory it takes, reckoned from counts: asked after each batch, so it walks over nothing.
     fn resident_bytes(&self) -> usize {
         0
@@ -55,6 +58,10 @@ impl State for () {
     }
 
     fn apply(&mut self, _: &Commit) -> Vec<Self::Change> {
+        Vec::new()
+    }
+
+    fn renewed(&self, (): &Self, _: u64) -> Vec<Self::Change> {
         Vec::new()
     }
 }

@@ -157,11 +157,7 @@ impl<'a, S: State> View<'a, S> {
         let over = self.changes_under(prefix, after);
         // Each change can hide at most one stored row, so this many always suffice.
         let wanted = limit + over.len();
-        let stored = self
-            .base
-            .store
-            .scan(&self.base.ledger, prefix, after, wanted)
-            .await;
+        let stored = self.base.scan(prefix, after, wanted).await;
         let stored = stored.map_err(|error| self.fail(error))?;
         let mut rows: BTreeMap<RecordKey, Bytes> = stored
             .into_iter()
@@ -297,11 +293,7 @@ impl<'a, S: State> View<'a, S> {
         channel: &ChannelName,
         range: EntryRange,
     ) -> Result<Vec<ChannelEntry>, Refusal> {
-        let entries = self
-            .base
-            .store
-            .entries(&self.base.ledger, channel, range)
-            .await;
+        let entries = self.base.entries(channel, range).await;
         entries.map_err(|error| self.fail(error))
     }
 

@@ -504,6 +504,16 @@ impl State for Roster {
         changes.collect()
     }
 
+    fn renewed(&self, before: &Self, now_ms: u64) -> Vec<Change> {
+        let today = super::day::day_at(now_ms);
+        let all: BTreeSet<_> = self.accounts.keys().chain(before.accounts.keys()).collect();
+        let changes = all.into_iter().map(|subject| Change::Entitlements {
+            word: Word::of(self, subject, today),
+            subject: subject.clone(),
+        });
+        changes.collect()
+    }
+
     fn resident_bytes(&self) -> usize {
         /// Ids and names of some twenty letters, each an allocation of its own.
         const TEXT: usize = 48;

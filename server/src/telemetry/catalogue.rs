@@ -379,6 +379,8 @@ catalogue! {
         "Commits of other nodes taken in: as the bus told them, or read from the store because the bus did not.";
     LEDGER_FORKS: Counter = "klokke_ledger_forks_total", Things, [],
         "Times two different commits with one number were told of. Never anything but 0.";
+    LEDGER_RENEWED: Counter = "klokke_ledger_renewed_total", Things, [],
+        "Times a loaded ledger was begun anew from the store: it lacked commits that retention had removed, or held others than the store has.";
     LEDGER_MAILBOX_FULL: Counter = "klokke_ledger_mailbox_full_total", Things, [],
         "Calls refused because a ledger had as many waiting as allowed.";
     LEDGER_REPLAYS: Counter = "klokke_ledger_replayed_calls_total", Things, [],
