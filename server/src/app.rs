@@ -5,15 +5,19 @@ mod check;
 pub mod cli;
 mod cluster;
 mod dev;
+mod drain;
 mod edge;
 mod import;
+mod leave;
 mod ledger;
 mod offline;
+mod remote;
 mod serve;
 mod settings;
 mod store;
 mod stores;
 mod token;
+mod vitals;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -32,6 +36,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Config(verb) => configuration(&verb),
         Verb::Token(arguments) => token::run(&arguments),
+        Verb::Drain(arguments) => block_on(drain::run(&arguments)),
         Verb::Import(arguments) => block_on(import::run(&arguments)),
         Verb::Store(verb) => block_on(store::run(verb)),
         Verb::Ledger(verb) => block_on(ledger::run(verb)),

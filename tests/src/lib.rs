@@ -2,6 +2,7 @@
 //!
 //! Nothing here names the server's crate. The clients are deliberately simple and blocking, and can send what no SDK would.
 
+pub mod balancer;
 pub mod cassandra;
 pub mod client;
 pub mod http;

@@ -155,6 +155,15 @@ impl Server {
         self.last_words().map(|(status, _)| status)
     }
 
+    /// Waits for its end, which somebody else has begun.
+    ///
+    /// # Errors
+    /// When it was not running or does not end in time.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let running = self.running.take().context("the server is not running")?;
+        running.end().map(|(status, _)| status)
+    }
+
     /// SIGTERM, without waiting for anything.
     ///
     /// # Errors
@@ -172,17 +181,8 @@ impl Server {
     /// When it was not running or does not end in time.
     pub fn last_words(&mut self) -> Result<(ExitStatus, String)> {
         self.tell_to_stop()?;
-        let mut running = self.running.take().context("the server is not running")?;
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = running.child.try_wait()? {
-                return Ok((status, running.log()));
-            }
-            if begun.elapsed() > STOP_MAX {
-                bail!("it did not stop; it said:\n{}", running.log());
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
+        let running = self.running.take().context("the server is not running")?;
+        running.end()
     }
 
     /// Starts it again on the same address with the same folder.
@@ -261,6 +261,20 @@ impl Running {
                     running.log()
                 )
             }
+        }
+    }
+
+    /// Waits for its end; with everything it said.
+    fn end(mut self) -> Result<(ExitStatus, String)> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok((status, self.log()));
+            }
+            if begun.elapsed() > STOP_MAX {
+                bail!("it did not stop; it said:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 

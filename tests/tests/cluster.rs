@@ -1,6 +1,9 @@
 //! Two nodes on one real Cassandra with a real NATS between them: what is written at one is heard at the other, once and in order,
 //! whatever of the rest is killed or frozen.
 
+#[path = "cluster/leave.rs"]
+mod leave;
+
 use std::{
     net::SocketAddr,
     process::Command,
@@ -50,6 +53,11 @@ fn shared(keyspace: &str) -> Result<String> {
 
 impl Case {
     fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With more settings.
+    fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
         let nats = Nats::start()?;
         let keyspace = keyspace();
         let more = shared(&keyspace)?;
@@ -59,12 +67,13 @@ impl Case {
                 "[cluster]\nnats = [\"{}\"]\nname = \"{keyspace}\"\nlook_interval_without_bus = \"{LOOK}\"\n",
                 nats.url()
             );
-            Settings::new()
+            let all = Settings::new()
                 .with(&format!("{more}{bus}"))
                 .set("store.backend", "scylla")
                 .set("node.name", name)
-                .set("client.channel_position_check_delay", "1s")
-                .start()
+                .set("client.channel_position_check_delay", "1s");
+            let set = |all: Settings, (key, value): &(&str, &str)| all.set(key, *value);
+            settings.iter().fold(all, set).start()
         };
         let nodes = [node("one")?, node("other")?];
         let case = Self { nats, nodes };

@@ -62,6 +62,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "as klokke_outbox_pending: server/src/ledger/waiting.rs",
     ),
     (
+        "klokke_cluster_odd_nodes",
+        "another node must have other settings or another clock: server/src/bus/tests.rs",
+    ),
+    (
+        "klokke_cluster_ledgers_taken_over_total",
+        "another node must leave: tests/tests/cluster/leave.rs",
+    ),
+    (
         "klokke_ledger_conflicts_total",
         "the store must have another writer: server/src/ledger/figures_tests.rs",
     ),

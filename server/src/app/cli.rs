@@ -40,6 +40,8 @@ pub enum Verb {
     Config(ConfigVerb),
     /// Make a connection token.
     Token(Token),
+    /// Send everybody on a running node to the others and end it, as SIGTERM does: waits until it is gone, and says how far it is.
+    Drain(Drain),
     /// Import master data (JSON Lines), into a running server or a store that no server has open; shows what would
     /// change first.
     Import(Import),
@@ -100,6 +102,20 @@ pub struct Token {
     /// Makes a subscription token for this channel.
     #[arg(long)]
     pub channel: Option<String>,
+}
+
+/// `klokke drain`.
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// Where the node answers, not the balancer before it (`http://127.0.0.1:8000`).
+    #[arg(long, value_name = "URL")]
+    pub server: http::Uri,
+    /// File with a key of the server's API.
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: PathBuf,
+    /// How long to wait for its end, in seconds; longer than its `drain.notice` and `drain.timeout`.
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    pub wait: u64,
 }
 
 /// `klokke import`.

@@ -1,11 +1,13 @@
 //! This node among the others: who it is, how it hears of them, and which ledgers are its own to look after.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::task::JoinHandle;
 
 use super::serve::node_name;
+use super::vitals::Peers;
 use crate::bus::{self, BusHerald, Connected, Hello, Members, NatsSettings, NodeId, Pace, Shared};
 use crate::config::{Backend, Config};
 use crate::ledger::{Clock, Herald, Ledgers, NoHerald, State};
@@ -19,6 +21,8 @@ pub(super) struct Cluster {
     members: Shared,
     /// Nothing for a node whose store nobody else writes.
     connected: Option<Connected>,
+    /// Whether there should be a bus.
+    has_bus: bool,
     meters: Meters,
     seed: u128,
 }
@@ -58,6 +62,7 @@ impl Cluster {
             },
             members: Shared::new(Members::new(own, it.gone_after.as_ms())),
             connected,
+            has_bus: !it.nats.is_empty(),
             meters,
             seed: u128::from_le_bytes(first(blake3::hash(it.name.as_bytes()).as_bytes())),
         })
@@ -76,6 +81,21 @@ impl Cluster {
         self.connected.is_some().then_some(self.seed)
     }
 
+    /// How long others may take to be heard before this node serves; nothing where there is nothing to be heard.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.has_bus.then_some(self.pace.hello)
+    }
+
+    /// What others have to do with how this node is.
+    pub(super) fn peers(&self) -> Option<Peers> {
+        self.connected.as_ref().map(|_| Peers {
+            members: self.members.clone(),
+            has_bus: self.has_bus,
+            settings: self.hello.settings,
+            skew_max: self.pace.skew_max,
+        })
+    }
+
     /// Which ledgers are this node's to look after.
     pub(super) fn members(&self) -> Shared {
         self.members.clone()
@@ -89,6 +109,10 @@ impl Cluster {
     ) -> Option<JoinHandle<()>> {
         let Some(connected) = self.connected else {
             self.meters.gauge(catalogue::NODE_NUM_NODES, &[]).set(1);
+            let version = [&*self.hello.version];
+            self.meters
+                .gauge(catalogue::CLUSTER_MEMBERS, &version)
+                .set(1);
             return None;
         };
         let (members, me) = (self.members, (self.own, self.hello));

@@ -86,7 +86,7 @@ pub(super) async fn run(arguments: &Dev) -> Result<ExitCode> {
     let server = serve::start(&config, store, telemetry, Some(more)).await?;
     let address = server.addresses.first().context("listens nowhere")?;
     greet(*address, &people, arguments.web.is_some())?;
-    serve::until_told_to_stop(server, &config).await
+    super::leave::until_told_to_stop(server, &config).await
 }
 
 fn config(arguments: &Dev) -> Result<Config> {

@@ -1,24 +1,18 @@
 //! The running node as the HTTP edge sees it: adapters between two rooms that do not know each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, Disconnect, ErrorReply, Position, Unsubscribe};
 
-use crate::admission::{Level, Load, Work};
-use crate::auth::jwks::KeySet;
 use crate::http::api::{
     ConnectionInfo, Failure, NodeInfo, NodeMetrics, NodeProcess, Outgoing, Range, Realtime, Who,
 };
-use crate::http::health::{Ailment, Vitals};
 use crate::runtime::{Control, Listing, Publishing, Target};
 use crate::session::{HistoryPage, PresenceCount, RESERVED, ServerSubscription};
-use crate::store::Store;
 use crate::telemetry::{ProcessFigures, Telemetry};
-use crate::transport::admission::Admission;
 
 /// The node behind the server API.
 pub(super) struct RunningNode {
@@ -207,123 +201,4 @@ fn failure(error: ErrorReply) -> Failure {
 
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Whether the node is well.
-pub(super) struct NodeVitals {
-    pub(super) store: Arc<dyn Store>,
-    /// Set when the node begins to stop.
-    pub(super) stopping: Arc<AtomicBool>,
-    /// Keys of identity providers.
-    pub(super) key_sets: Vec<Arc<KeySet>>,
-    /// How busy the node is.
-    pub(super) load: Arc<Load>,
-    /// Who gets in.
-    pub(super) admission: Arc<Admission>,
-}
-
-impl Vitals for NodeVitals {
-    fn ailments(&self) -> Vec<Ailment> {
-        let damage = self.store.damage();
-        let mut ailments: Vec<Ailment> = Vec::new();
-        if let Some(first) = damage.first() {
-            let reason = format!(
-                "{} findings of damage, the first: {first}; those ledgers refuse to serve, all others go on",
-                damage.len()
-            );
-            ailments.push(Ailment {
-                part: "store",
-                reason,
-                serving: true,
-            });
-        }
-        if let Some(why) = self.store.refuses_writes() {
-            // Everybody still reads and hears; taken out of service, they would not even do that.
-            let reason = format!(
-                "nothing new is stored until the cause is gone and the server is restarted: {why}"
-            );
-            ailments.push(Ailment {
-                part: "store",
-                reason,
-                serving: true,
-            });
-        }
-        if self.stopping.load(Ordering::Relaxed) {
-            ailments.push(Ailment {
-                part: "drain",
-                reason: "the node stops: who is connected is sent to another one soon".to_owned(),
-                serving: false,
-            });
-        }
-        if self.admission.failing().lasts(Instant::now()) {
-            ailments.push(Ailment {
-                part: "accept",
-                reason: "connections cannot be accepted, for file handles or memory are short: who is connected is served"
-                    .to_owned(),
-                serving: true,
-            });
-        }
-        let level = self.load.level();
-        if level > Level::NORMAL {
-            let put_off: Vec<_> = level.put_off().map(Work::name).collect();
-            // Who is served is served, and others find no better node: all are as busy.
-            let reason = format!(
-                "more is asked than the node can do: level {}, put off are {}",
-                level.number(),
-                put_off.join(", ")
-            );
-            ailments.push(Ailment {
-                part: "admission",
-                reason,
-                serving: true,
-            });
-        }
-        // Every node has the same provider: to take them all away would help nobody.
-        let key_sets = self.key_sets.iter().filter_map(|set| set.ailing());
-        ailments.extend(key_sets.map(|what| Ailment {
-            part: "keys",
-            reason: what.to_owned(),
-            serving: true,
-        }));
-        ailments
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auth::jwks::KeySetSource;
-    use crate::store::memory::MemoryStore;
-    use crate::transport::admission::Limits;
-
-    #[tokio::test]
-    async fn what_ails_a_node_is_told() {
-        let missing = KeySetSource::File("/no/such/file".into());
-        let vitals = NodeVitals {
-            store: Arc::new(MemoryStore::new()),
-            stopping: Arc::default(),
-            key_sets: vec![Arc::new(KeySet::new(missing))],
-            load: Arc::new(Load::new(1)),
-            admission: Admission::new(Limits::default()),
-        };
-        let parts = || {
-            let found = vitals.ailments().into_iter();
-            found.map(|it| (it.part, it.serving)).collect::<Vec<_>>()
-        };
-        assert_eq!(parts(), [], "nothing was fetched yet");
-        assert!(vitals.key_sets[0].fetch().await.is_err());
-        assert_eq!(parts(), [("keys", true)]);
-        vitals.stopping.store(true, Ordering::Relaxed);
-        assert_eq!(parts(), [("drain", false), ("keys", true)]);
-        vitals.load.set_level(Level::of(2));
-        let expected = [("drain", false), ("admission", true), ("keys", true)];
-        assert_eq!(parts(), expected);
-        let told = vitals.ailments().remove(1).reason;
-        assert!(vitals.admission.failing().note(Instant::now()).is_some());
-        assert_eq!(parts()[1], ("accept", true));
-        assert!(
-            told.ends_with("level 2, put off are posts, lists"),
-            "{told}"
-        );
-    }
 }

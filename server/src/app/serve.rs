@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use klokke_protocol::DisconnectCode;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::cluster::Cluster;
-use super::edge::{NodeVitals, RunningNode};
+use super::edge::RunningNode;
+use super::leave::{Leave, until_told_to_stop};
+use super::vitals::NodeVitals;
 use super::{check, cli, settings, stores};
 use crate::admission::Load;
 use crate::auth::Revocations;
@@ -95,54 +95,17 @@ fn say_what_runs(meters: &Meters) {
     meters.gauge(catalogue::NODE_BUILD, &version).set(1);
 }
 
-/// Serves until SIGTERM or SIGINT, then stops in order; told so once more, it ends at once.
-pub(super) async fn until_told_to_stop(server: Server, config: &Config) -> Result<ExitCode> {
-    let mut told = ToldToStop::listen()?;
-    told.next().await;
-    tokio::select! {
-        stopped = server.stop(config) => stopped.map(|()| ExitCode::SUCCESS),
-        () = told.next() => {
-            tracing::warn!("told to stop once more: ends at once, without waiting for connections");
-            Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
-/// What tells a server to stop.
-struct ToldToStop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl ToldToStop {
-    fn listen() -> Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        Ok(Self {
-            terminate,
-            interrupt,
-        })
-    }
-
-    /// Waits for SIGTERM or SIGINT.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// A server that runs.
 pub(super) struct Server {
-    node: Node,
-    store: Arc<dyn Store>,
-    tasks: Vec<JoinHandle<()>>,
+    pub(super) node: Node,
+    pub(super) store: Arc<dyn Store>,
+    /// What is done again and again.
+    pub(super) tasks: Vec<JoinHandle<()>>,
     /// Hears of other nodes, as long as anybody is connected.
-    follower: Option<JoinHandle<()>>,
-    /// Set when it begins to stop, for `/health`.
-    stopping: Arc<AtomicBool>,
-    members: Shared,
+    pub(super) follower: Option<JoinHandle<()>>,
+    /// Its end, for `/health` and whoever asks for it.
+    pub(super) leave: Arc<Leave>,
+    pub(super) members: Shared,
     /// Where it listens.
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -198,7 +161,7 @@ pub(super) async fn start(
         node_name(config),
     );
     say_what_runs(&telemetry.meters());
-    let stopping = Arc::new(AtomicBool::new(false));
+    let leave = Arc::<Leave>::default();
     let admission = settings::admission(config);
     let origins = settings::origins(config)?;
     let edge = crate::http::router(crate::http::Parts {
@@ -207,7 +170,8 @@ pub(super) async fn start(
         realtime: Arc::new(realtime),
         vitals: Arc::new(NodeVitals {
             store: Arc::clone(&store),
-            stopping: Arc::clone(&stopping),
+            leave: Arc::clone(&leave),
+            cluster: cluster.peers(),
             key_sets: verification.key_sets.clone(),
             load,
             admission: Arc::clone(&admission),
@@ -234,10 +198,15 @@ pub(super) async fn start(
         .context("cannot start the shards")?;
     // Before anybody can make more, so that what waits is counted once.
     let is_resumed = resume_outboxes(domain.ledgers()).await;
-    let addresses = listen(config, &mut node)?;
-    let members = cluster.members();
+    // Before others hear of this node, so that they do not if the port is somebody else's.
+    let listeners = listeners(config)?;
+    let (members, patience) = (cluster.members(), cluster.patience());
     let mut tasks = background(config, &domain, verification, control, &members)?;
     let follower = cluster.follow(domain.ledgers().clone(), Arc::clone(&clock));
+    if let Some(patience) = patience {
+        know_the_others(&members, patience).await;
+    }
+    let addresses = serve_at(listeners, &mut node)?;
     if !is_resumed {
         let ledgers = domain.ledgers().clone();
         tasks.push(tokio::spawn(keep_resuming(ledgers)));
@@ -247,45 +216,10 @@ pub(super) async fn start(
         store,
         tasks,
         follower,
-        stopping,
+        leave,
         members,
         addresses,
     })
-}
-
-impl Server {
-    /// Sends connections away, lets ledgers finish, and closes the store.
-    pub(super) async fn stop(self, config: &Config) -> Result<()> {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.members.leave();
-        let (times, begun) = (&config.drain, Instant::now());
-        tracing::info!(
-            connections = self.node.open(),
-            notice_ms = times.notice.as_ms(),
-            spread_ms = times.spread.as_ms(),
-            timeout_ms = times.timeout.as_ms(),
-            "the drain begins"
-        );
-        tokio::time::sleep(times.notice.get()).await;
-        self.tasks.iter().for_each(JoinHandle::abort);
-        let drain = self.node.drain(times.spread.get());
-        if tokio::time::timeout(times.timeout.get(), drain)
-            .await
-            .is_err()
-        {
-            tracing::warn!("connections were still open when the time to drain was over");
-        }
-        tracing::info!(
-            left = self.node.open(),
-            seconds = begun.elapsed().as_secs(),
-            "the drain ends"
-        );
-        self.node.stop().await;
-        if let Some(follower) = &self.follower {
-            follower.abort();
-        }
-        self.store.close().await.context("cannot close the store")
-    }
 }
 
 fn shards(config: &Config) -> usize {
@@ -318,21 +252,42 @@ fn access(config: &Config) -> Access {
     }
 }
 
-fn listen(config: &Config, node: &mut Node) -> Result<Vec<SocketAddr>> {
-    let mut addresses = Vec::new();
-    let mut open = |address: SocketAddr, certificate: Option<Arc<Certificate>>| -> Result<()> {
-        let listener = Listener::bind(address, certificate)
-            .with_context(|| format!("cannot listen on {address}"))?;
-        addresses.push(listener.local_addr()?);
-        Ok(node.serve(listener)?)
+/// Opens the ports; whoever connects waits until they are served.
+fn listeners(config: &Config) -> Result<Vec<Listener>> {
+    let open = |address: SocketAddr, certificate: Option<Arc<Certificate>>| {
+        Listener::bind(address, certificate).with_context(|| format!("cannot listen on {address}"))
     };
+    let mut listeners = Vec::new();
     if let Some(address) = config.listen.address {
-        open(address, None)?;
+        listeners.push(open(address, None)?);
     }
     if let Some(address) = config.listen.tls_address {
-        open(address, check::certificate(config)?.map(Arc::new))?;
+        let certificate = check::certificate(config)?.map(Arc::new);
+        listeners.push(open(address, certificate)?);
+    }
+    Ok(listeners)
+}
+
+/// Serves the ports, and says where they are.
+fn serve_at(listeners: Vec<Listener>, node: &mut Node) -> Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        addresses.push(listener.local_addr()?);
+        node.serve(listener)?;
     }
     Ok(addresses)
+}
+
+/// Waits until the other nodes were heard, so that this one does not take itself for the only one there is: as long as the bus may
+/// take to be there, and then as long as the others take to say that they are. Without a bus it serves all the same.
+async fn know_the_others(members: &Shared, patience: Duration) {
+    let is_up = tokio::time::timeout(patience, members.until_up()).await;
+    match is_up {
+        Ok(()) => tokio::time::sleep(patience).await,
+        Err(_) => tracing::warn!(
+            "the bus is not there yet: begins to serve without having heard of other nodes"
+        ),
+    }
 }
 
 /// What has to be done again and again.

@@ -1,7 +1,7 @@
 //! Follows the other nodes: hands what they tell to the ledgers, tells them where this node stands, and looks at the store where the bus
 //! cannot be relied on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,16 @@ const POSITION_BYTES: usize = 96;
 /// Parts in which all ledgers are looked at, so that the store is not asked everything at once.
 const SWEEP_PARTS: u32 = 20;
 
+/// Ledgers of a node that leaves that are loaded at once, in each part of a look: with 100 ms between, 160 a second, so that what a
+/// whole country's node had is at hand within half a minute and the store goes on serving others.
+const TAKEN_OVER_AT_ONCE: usize = 16;
+
+/// Most ledgers that wait to be taken over; more are loaded when somebody asks for them, as ever.
+const TAKEN_OVER_MAX: usize = 8_192;
+
+/// Versions told apart; during an upgrade there are two.
+const VERSIONS_MAX: usize = 7;
+
 /// How often things are done.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -37,6 +47,11 @@ pub struct Pace {
 struct Counts {
     up: Level,
     nodes: Level,
+    versions: BTreeMap<Arc<str>, Level>,
+    other_settings: Level,
+    other_clock: Level,
+    taken_over: Count,
+    meters: Meters,
     commits: Count,
     positions: Count,
     hellos: Count,
@@ -52,6 +67,11 @@ impl Counts {
         Self {
             up: meters.gauge(catalogue::BUS_UP, &[]),
             nodes: meters.gauge(catalogue::NODE_NUM_NODES, &[]),
+            versions: BTreeMap::new(),
+            other_settings: meters.gauge(catalogue::CLUSTER_ODD_NODES, &["settings"]),
+            other_clock: meters.gauge(catalogue::CLUSTER_ODD_NODES, &["clock"]),
+            taken_over: meters.counter(catalogue::LEDGERS_TAKEN_OVER, &[]),
+            meters: meters.clone(),
             commits: heard("commits"),
             positions: heard("positions"),
             hellos: heard("hello"),
@@ -59,6 +79,35 @@ impl Counts {
             undecodable: heard("undecodable"),
             dropped: meters.counter(catalogue::BUS_DROPPED, &["in"]),
             looks: meters.counter(catalogue::BUS_LOOKS, &[]),
+        }
+    }
+}
+
+impl Counts {
+    /// Counts nodes by version; a version that nobody runs any more stays, with 0.
+    fn versions<'a>(&mut self, all: impl Iterator<Item = &'a Arc<str>>) {
+        let mut counts: BTreeMap<&str, i64> = self.versions.keys().map(|it| (&**it, 0)).collect();
+        let mut rest = 0;
+        for version in all {
+            if counts.len() < VERSIONS_MAX || counts.contains_key(&**version) {
+                *counts.entry(version).or_default() += 1;
+            } else {
+                rest += 1;
+            }
+        }
+        if rest > 0 {
+            counts.insert("other", rest);
+        }
+        let counts: Vec<(Arc<str>, i64)> =
+            counts.into_iter().map(|(it, n)| (it.into(), n)).collect();
+        for (version, count) in counts {
+            let meters = &self.meters;
+            let gauge = || meters.gauge(catalogue::CLUSTER_MEMBERS, &[&version]);
+            let level = self
+                .versions
+                .entry(Arc::clone(&version))
+                .or_insert_with(gauge);
+            level.set(count);
         }
     }
 }
@@ -79,6 +128,8 @@ struct Follower<S: State> {
     /// Ledgers still to be looked at in this round.
     sweep: VecDeque<LedgerId>,
     part: usize,
+    /// Ledgers of nodes that leave, still to be taken over.
+    heirloom: VecDeque<LedgerId>,
 }
 
 /// Follows until the bus ends or this is dropped. `hello` is what this node says of itself.
@@ -105,20 +156,29 @@ pub async fn follow<S: State>(
         told: HashMap::new(),
         sweep: VecDeque::new(),
         part: 0,
+        heirloom: VecDeque::new(),
     };
     follower.run(incoming).await;
 }
 
 impl<S: State> Follower<S> {
     async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
-        self.counts.nodes.set(1);
+        self.count();
         let mut greet = every(self.pace.hello);
         let mut look = every(self.pace.look_when_down / SWEEP_PARTS);
         let mut since_sweep = Duration::ZERO;
+        let members = self.members.clone();
         loop {
             tokio::select! {
                 // In this order, so that one seed is one history; what is timed is seldom, and starves nothing.
                 biased;
+                () = members.moved() => {
+                    self.greet();
+                    if self.hello.gone {
+                        self.bus.told().await;
+                        return;
+                    }
+                }
                 _ = greet.tick() => self.greet(),
                 _ = look.tick() => {
                     since_sweep += self.pace.look_when_down / SWEEP_PARTS;
@@ -128,6 +188,7 @@ impl<S: State> Follower<S> {
                         since_sweep = Duration::ZERO;
                     }
                     self.look_at_some();
+                    self.take_over_some();
                 }
                 came = incoming.recv() => match came {
                     Some(came) => self.take(came),
@@ -170,6 +231,7 @@ impl<S: State> Follower<S> {
     fn set_up(&mut self, is_up: bool) {
         self.is_up = is_up;
         self.counts.up.set(i64::from(is_up));
+        self.members.set_up(is_up);
     }
 
     fn hear(&mut self, from: NodeId, message: Message) {
@@ -180,8 +242,17 @@ impl<S: State> Follower<S> {
             }
             Message::Positions(all) => {
                 self.counts.positions.add(1);
+                let is_leaving =
+                    |members: &Members| members.of(from).is_some_and(|it| it.hello.leaving);
+                let is_leaving = self.members.look(is_leaving);
                 for position in all {
                     self.tell(&position.ledger, News::Head(position.seq));
+                    if is_leaving
+                        && self.heirloom.len() < TAKEN_OVER_MAX
+                        && self.members.prefers(&position.ledger)
+                    {
+                        self.heirloom.push_back(position.ledger);
+                    }
                 }
             }
             Message::Hello(hello) => {
@@ -231,20 +302,38 @@ impl<S: State> Follower<S> {
                 self.look_at_all();
             }
         }
-        let count = self.members.change(|members| members.count());
-        let nodes = i64::try_from(count).unwrap_or(i64::MAX);
-        self.counts.nodes.set(nodes);
+        self.count();
+    }
+
+    /// Counts who is there, by what they said of themselves.
+    fn count(&mut self) {
+        let (own, skew_max) = (&self.hello, self.pace.skew_max);
+        let counts = &mut self.counts;
+        self.members.look(|members| {
+            let all = || members.others().map(|(_, member)| member);
+            counts.nodes.set(number(members.count()));
+            counts.versions(all().map(|it| &it.hello.version).chain([&own.version]));
+            let other_settings = all().filter(|it| it.hello.settings != own.settings);
+            counts.other_settings.set(number(other_settings.count()));
+            let other_clock = all().filter(|it| it.skew() > skew_max);
+            counts.other_clock.set(number(other_clock.count()));
+        });
     }
 
     /// Says that this node is there, and where the ledgers stand that moved since.
     fn greet(&mut self) {
         let now_ms = self.clock.now_ms();
-        let (gone, leaves) = self
-            .members
-            .change(|members| (members.tick(now_ms), members.leaves()));
+        let gone = self.members.change(|members| members.tick(now_ms));
         self.changed(gone);
         self.hello.now_ms = now_ms;
-        self.hello.leaving = leaves;
+        let (leaving, gone) = self
+            .members
+            .look(|members| (members.leaves(), members.is_gone()));
+        if leaving && !self.hello.leaving {
+            // Whoever is preferred from now on hears of all of them, and loads them.
+            self.told.clear();
+        }
+        (self.hello.leaving, self.hello.gone) = (leaving, gone);
         let _ = self.bus.tell(wire::hello(self.own, &self.hello)); // Said again soon.
         let all = self.ledgers.positions();
         let moved: Vec<_> = all
@@ -266,6 +355,18 @@ impl<S: State> Follower<S> {
         self.part = self.sweep.len().div_ceil(SWEEP_PARTS as usize);
     }
 
+    /// Loads some of the ledgers that a node leaves to this one, so that the first who asks does not wait for it.
+    fn take_over_some(&mut self) {
+        for _ in 0..TAKEN_OVER_AT_ONCE {
+            let Some(ledger) = self.heirloom.pop_front() else {
+                return;
+            };
+            if self.ledgers.load(&ledger) {
+                self.counts.taken_over.add(1);
+            }
+        }
+    }
+
     fn look_at_some(&mut self) {
         for _ in 0..self.part {
             let Some(ledger) = self.sweep.pop_front() else {
@@ -275,6 +376,10 @@ impl<S: State> Follower<S> {
             self.tell(&ledger, News::Look);
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn every(period: Duration) -> tokio::time::Interval {

@@ -4,9 +4,11 @@
 //! nobody is asked, and when a node comes or goes only its own ledgers move. It is a preference, never a right: who thinks otherwise
 //! for a while writes too, and the store's compare-and-set decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -15,6 +17,10 @@ use crate::ledger::LedgerId;
 
 /// Most nodes remembered. A national installation has some tens; more means that somebody floods the bus.
 const NODES_MAX: usize = 1_024;
+
+/// Nodes remembered that said that they are gone, so that a greeting that comes late does not bring them back. Their ids never come
+/// again; of those that went before the last sixty-four nothing is on its way any more.
+const GONE_MAX: usize = 64;
 
 /// A node's id: drawn anew at each start, so that a node that was restarted is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +57,22 @@ pub struct Member {
     pub heard_ms: u64,
 }
 
+impl Member {
+    /// How far its clock was from this node's, the way of the greeting included.
+    #[must_use]
+    pub const fn skew(&self) -> Duration {
+        Duration::from_millis(self.heard_ms.abs_diff(self.hello.now_ms))
+    }
+}
+
+/// Where this node itself stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Here,
+    Leaving,
+    Gone,
+}
+
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -64,8 +86,9 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Members {
     own: NodeId,
-    own_leaves: bool,
+    standing: Standing,
     others: BTreeMap<NodeId, Member>,
+    gone: VecDeque<NodeId>,
     gone_after_ms: u64,
 }
 
@@ -75,18 +98,21 @@ impl Members {
     pub const fn new(own: NodeId, gone_after_ms: u64) -> Self {
         Self {
             own,
-            own_leaves: false,
+            standing: Standing::Here,
             others: BTreeMap::new(),
+            gone: VecDeque::new(),
             gone_after_ms,
         }
     }
 
     /// A node said that it is there.
     pub fn heard(&mut self, from: NodeId, hello: Hello, now_ms: u64) -> Option<Change> {
-        if from == self.own {
+        if from == self.own || self.gone.contains(&from) {
             return None;
         }
         if hello.gone {
+            self.gone.truncate(GONE_MAX - 1);
+            self.gone.push_front(from);
             return self.others.remove(&from).map(|_| Change::Gone(from));
         }
         let is_known = self.others.contains_key(&from);
@@ -115,14 +141,33 @@ impl Members {
     }
 
     /// This node is about to leave: no ledger prefers it any more, as long as there is another.
-    pub const fn leave(&mut self) {
-        self.own_leaves = true;
+    pub fn leave(&mut self) {
+        if self.standing == Standing::Here {
+            self.standing = Standing::Leaving;
+        }
     }
 
-    /// Whether this node is about to leave.
+    /// This node writes nothing any more.
+    pub const fn go(&mut self) {
+        self.standing = Standing::Gone;
+    }
+
+    /// Whether this node is about to leave, or gone.
     #[must_use]
-    pub const fn leaves(&self) -> bool {
-        self.own_leaves
+    pub fn leaves(&self) -> bool {
+        self.standing != Standing::Here
+    }
+
+    /// Whether this node writes nothing any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.standing == Standing::Gone
+    }
+
+    /// What another node last said.
+    #[must_use]
+    pub fn of(&self, node: NodeId) -> Option<&Member> {
+        self.others.get(&node)
     }
 
     /// All other nodes.
@@ -140,7 +185,7 @@ impl Members {
     #[must_use]
     pub fn preferred(&self, ledger: &LedgerId) -> NodeId {
         let staying = self.others.iter().filter(|(_, it)| !it.hello.leaving);
-        let own = (!self.own_leaves).then_some(self.own);
+        let own = (!self.leaves()).then_some(self.own);
         let all = staying.map(|(id, _)| *id).chain(own);
         all.max_by_key(|id| (weight(*id, ledger), *id))
             .unwrap_or(self.own)
@@ -149,29 +194,82 @@ impl Members {
 
 /// The same for all who ask: the follower writes it down, others read.
 #[derive(Debug, Clone)]
-pub struct Shared(Arc<RwLock<Members>>);
+pub struct Shared(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    members: RwLock<Members>,
+    /// This node's own standing changed, and others must hear it.
+    moved: Notify,
+    /// Whether the bus is there.
+    up: watch::Sender<bool>,
+}
 
 impl Shared {
     /// Of a node that begins.
     #[must_use]
     pub fn new(members: Members) -> Self {
-        Self(Arc::new(RwLock::new(members)))
+        Self(Arc::new(Known {
+            members: RwLock::new(members),
+            moved: Notify::new(),
+            up: watch::Sender::new(false),
+        }))
     }
 
     /// Whether a ledger's writes, and what is done for it now and then, are this node's.
     #[must_use]
     pub fn prefers(&self, ledger: &LedgerId) -> bool {
-        let members = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        members.preferred(ledger) == members.own
+        self.look(|members| members.preferred(ledger) == members.own)
     }
 
-    /// Notes that this node is about to leave.
+    /// Notes that this node is about to leave; others are told at once.
     pub fn leave(&self) {
         self.change(Members::leave);
+        self.0.moved.notify_one();
+    }
+
+    /// Notes that this node writes nothing any more; others are told at once, and it follows them no longer.
+    pub fn go(&self) {
+        self.change(Members::go);
+        self.0.moved.notify_one();
+    }
+
+    /// Whether the bus is there.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        *self.0.up.borrow()
+    }
+
+    /// Waits until the bus is there, however long that takes.
+    pub async fn until_up(&self) {
+        // Never fails: the sender is kept beside.
+        let _ = self.0.up.subscribe().wait_for(|is_up| *is_up).await;
+    }
+
+    /// Looks at who is there.
+    pub fn look<R>(&self, how: impl FnOnce(&Members) -> R) -> R {
+        how(&self
+            .0
+            .members
+            .read()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// This node's standing changed since this was last awaited.
+    pub(super) async fn moved(&self) {
+        self.0.moved.notified().await;
+    }
+
+    pub(super) fn set_up(&self, is_up: bool) {
+        self.0.up.send_replace(is_up);
     }
 
     pub(super) fn change<R>(&self, how: impl FnOnce(&mut Members) -> R) -> R {
-        how(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+        how(&mut self
+            .0
+            .members
+            .write()
+            .unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -229,6 +327,20 @@ mod tests {
             Some(Change::Gone(node(3)))
         );
         assert_eq!(members.count(), 1);
+        assert_eq!(members.heard(node(3), hello(), 9_003), None, "told before");
+        assert_eq!(members.count(), 1);
+        for n in 4..=70 {
+            members.heard(node(n), hello(), 9_004);
+            members.heard(
+                node(n),
+                Hello {
+                    gone: true,
+                    ..hello()
+                },
+                9_004,
+            );
+        }
+        assert_eq!((members.count(), members.gone.len()), (1, GONE_MAX));
     }
 
     #[test]
@@ -270,5 +382,8 @@ mod tests {
         assert_eq!(members.preferred(&ledger), node(1), "there is nobody else");
         members.heard(node(2), hello(), 0);
         assert_eq!(members.preferred(&ledger), node(2));
+        members.go();
+        members.leave();
+        assert!(members.is_gone(), "who is gone does not come back");
     }
 }

@@ -17,6 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -37,9 +38,13 @@ pub const OUTGOING_MAX: usize = 1_024;
 pub const INCOMING_MAX: usize = 4_096;
 
 /// The way to all other nodes.
+#[async_trait]
 pub trait Bus: Send + Sync + 'static {
     /// Tells all other nodes. Never waits; false when it was dropped because the bus is away or behind.
     fn tell(&self, message: Bytes) -> bool;
+
+    /// Waits until what was told has left this node; for one that goes.
+    async fn told(&self) {}
 }
 
 /// What comes from the bus.

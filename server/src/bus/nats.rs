@@ -9,7 +9,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Bus, Connected, INCOMING_MAX, Incoming, OUTGOING_MAX};
 
@@ -58,8 +58,15 @@ pub enum NatsError {
     Subscribe(#[from] async_nats::SubscribeError),
 }
 
+/// What the task that talks to NATS is handed.
+enum Outgoing {
+    Message(Bytes),
+    /// Say when all before this went out.
+    Flush(oneshot::Sender<()>),
+}
+
 struct Nats {
-    outgoing: mpsc::Sender<Bytes>,
+    outgoing: mpsc::Sender<Outgoing>,
     is_up: Arc<AtomicBool>,
 }
 
@@ -67,7 +74,17 @@ struct Nats {
 impl Bus for Nats {
     fn tell(&self, message: Bytes) -> bool {
         // What waits for a bus that is away would come when it is of no use any more.
-        self.is_up.load(Ordering::Relaxed) && self.outgoing.try_send(message).is_ok()
+        self.is_up.load(Ordering::Relaxed)
+            && self.outgoing.try_send(Outgoing::Message(message)).is_ok()
+    }
+
+    async fn told(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.is_up.load(Ordering::Relaxed)
+            && self.outgoing.send(Outgoing::Flush(done)).await.is_ok()
+        {
+            let _ = flushed.await; // Gone means that nothing more goes out.
+        }
     }
 }
 
@@ -161,14 +178,26 @@ fn pause(attempts: usize) -> Duration {
 }
 
 /// Hands on what is to be told, in order.
-async fn publish(client: Client, subject: String, mut waiting: mpsc::Receiver<Bytes>) {
+async fn publish(client: Client, subject: String, mut waiting: mpsc::Receiver<Outgoing>) {
     let subject = async_nats::Subject::from(subject);
-    while let Some(message) = waiting.recv().await {
-        if let Err(error) = client.publish(subject.clone(), message).await {
-            tracing::debug!(%error, "a hint was not told");
+    while let Some(outgoing) = waiting.recv().await {
+        match outgoing {
+            Outgoing::Message(message) => {
+                if let Err(error) = client.publish(subject.clone(), message).await {
+                    tracing::debug!(%error, "a hint was not told");
+                }
+            }
+            Outgoing::Flush(done) => {
+                flush(&client).await;
+                let _ = done.send(()); // Who asked may not wait any more.
+            }
         }
     }
     // What was handed on last still goes out.
+    flush(&client).await;
+}
+
+async fn flush(client: &Client) {
     if let Err(error) = client.flush().await {
         tracing::debug!(%error, "what was told last may not have gone out");
     }

@@ -112,6 +112,7 @@ struct Following {
     bench: Bench<()>,
     /// What its herald counts.
     dropped: crate::telemetry::Telemetry,
+    members: Shared,
     task: tokio::task::JoinHandle<()>,
     heard: Mutex<Vec<Arc<Commit>>>,
 }
@@ -124,6 +125,15 @@ impl Drop for Following {
 
 impl Following {
     async fn start(store: &Arc<MemoryStore>, connected: Connected, nth: u64) -> Self {
+        Self::start_as(store, connected, nth, hello("a node")).await
+    }
+
+    async fn start_as(
+        store: &Arc<MemoryStore>,
+        connected: Connected,
+        nth: u64,
+        hello: Hello,
+    ) -> Self {
         let own = NodeId::new(Uuid::from_u128(u128::from(nth) + 1));
         let telemetry = crate::telemetry::Telemetry::new();
         let herald = BusHerald::new(Arc::clone(&connected.0), own, &telemetry.meters());
@@ -137,14 +147,16 @@ impl Following {
         let ledgers = bench.ledgers.clone();
         let clock: Arc<dyn Clock> = Arc::clone(&bench.clock) as _;
         let meters = bench.telemetry.meters();
+        let members = Shared::new(Members::new(own, 60_000));
+        let known = members.clone();
         let task = tokio::task::spawn_local(async move {
-            let members = Shared::new(Members::new(own, 60_000));
-            let me = (own, hello("a node"));
-            follow(ledgers, connected, members, me, clock, PACE, &meters).await;
+            let me = (own, hello);
+            follow(ledgers, connected, known, me, clock, PACE, &meters).await;
         });
         Self {
             bench,
             dropped: telemetry,
+            members,
             task,
             heard: Mutex::default(),
         }
@@ -183,6 +195,90 @@ impl Following {
     fn counted(&self, series: &str) -> i64 {
         self.bench.counted(series)
     }
+}
+
+impl Following {
+    /// Waits until a figure is so.
+    async fn counts(&self, series: &str, wanted: i64) {
+        let so = async {
+            while self.counted(series) != wanted {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), so).await;
+        waited.unwrap_or_else(|_| panic!("{series} is {}, not {wanted}", self.counted(series)));
+    }
+}
+
+#[test]
+fn who_leaves_hands_over_and_says_at_the_end_that_it_is_gone() {
+    run_local(async {
+        let (store, hall) = (Arc::new(MemoryStore::new()), Arc::new(Hall::default()));
+        let mut one = Following::start(&store, hall.join(), 0).await;
+        let other = Following::start(&store, hall.join(), 1).await;
+        other.counts("centrifugo_node_num_nodes", 2).await;
+        let lots: Vec<_> = (0..20)
+            .map(|n| LedgerId::parse(&format!("G{n}")).expect("valid"))
+            .collect();
+        for ledger in &lots {
+            one.bench
+                .ledgers
+                .inspect(ledger, |()| ())
+                .await
+                .expect("loads");
+        }
+        assert_eq!(other.bench.ledgers.loaded(), 1);
+        one.members.leave();
+        // All of them: there is nobody else.
+        other
+            .counts("klokke_cluster_ledgers_taken_over_total", 20)
+            .await;
+        assert!(lots.iter().all(|ledger| other.members.prefers(ledger)));
+        assert_eq!(
+            other.counted("centrifugo_node_num_nodes"),
+            2,
+            "it still has something to do"
+        );
+        one.members.go();
+        other.counts("centrifugo_node_num_nodes", 1).await;
+        let ended = tokio::time::timeout(Duration::from_secs(30), &mut one.task).await;
+        ended
+            .expect("it follows nobody any more")
+            .expect("no panic");
+    });
+}
+
+#[test]
+fn nodes_that_differ_are_counted() {
+    run_local(async {
+        let (store, hall) = (Arc::new(MemoryStore::new()), Arc::new(Hall::default()));
+        let one = Following::start(&store, hall.join(), 0).await;
+        let newer = Hello {
+            version: "2".into(),
+            settings: 2,
+            ..hello("newer")
+        };
+        let other = Following::start_as(&store, hall.join(), 1, newer).await;
+        one.counts("klokke_cluster_odd_nodes{oddity=\"settings\"}", 1)
+            .await;
+        assert_eq!(one.counted("klokke_cluster_odd_nodes{oddity=\"clock\"}"), 0);
+        assert_eq!(one.counted("klokke_cluster_members{version=\"1\"}"), 1);
+        assert_eq!(one.counted("klokke_cluster_members{version=\"2\"}"), 1);
+        other.members.go();
+        one.counts("klokke_cluster_members{version=\"2\"}", 0).await;
+        one.counts("klokke_cluster_odd_nodes{oddity=\"settings\"}", 0)
+            .await;
+        // A clock that is far off, as a greeting of its own tells it.
+        let (stranger, _incoming) = hall.join();
+        let late = Hello {
+            now_ms: 1,
+            ..hello("late")
+        };
+        let id = NodeId::new(Uuid::from_u128(99));
+        assert!(stranger.tell(super::wire::hello(id, &late)));
+        one.counts("klokke_cluster_odd_nodes{oddity=\"clock\"}", 1)
+            .await;
+    });
 }
 
 /// What must hold over any bus.

@@ -16,12 +16,25 @@ use super::Edge;
 pub trait Vitals: Send + Sync + 'static {
     /// Everything that is not as it should be; empty when all is well.
     fn ailments(&self) -> Vec<Ailment>;
+
+    /// How far its drain is, when one is under way.
+    fn draining(&self) -> Option<Draining>;
+
+    /// Begins its drain, at whose end it ends; once begun, it goes on.
+    fn drain(&self);
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Draining {
+    /// Connections that are still open.
+    pub connections: usize,
 }
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Ailment {
-    /// What it concerns: `store`, `drain`, `accept`, `admission`, `keys`.
+    /// What it concerns: `store`, `drain`, `accept`, `admission`, `cluster`, `keys`.
     pub part: &'static str,
     /// What is wrong and what follows from it, in English. No content.
     pub reason: String,
@@ -48,6 +61,9 @@ pub struct Health {
     pub status: Condition,
     /// What is wrong.
     pub reasons: Vec<Ailment>,
+    /// How far the drain is, when one is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Draining>,
     /// Which version runs.
     pub version: &'static str,
 }
@@ -65,6 +81,7 @@ pub(super) async fn health(State(edge): State<Edge>) -> Response {
     let health = Health {
         status,
         reasons,
+        drain: edge.vitals.draining(),
         version,
     };
     (code, Json(health)).into_response()

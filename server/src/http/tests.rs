@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::api::{Access, ConnectionInfo, Failure, NodeInfo, Outgoing, Range, Realtime, Who};
-use super::health::{Ailment, Vitals};
+use super::health::{Ailment, Draining, Vitals};
 use super::{Limits, Parts, openapi, router};
 use crate::auth::{ConnectionToken, Flaw, SubscriptionToken, TokenError, TokenVerifier};
 use crate::domain::testing::{World, g, p};
@@ -81,6 +81,16 @@ impl Node {
 impl Vitals for Node {
     fn ailments(&self) -> Vec<Ailment> {
         self.ailments.lock().expect("no panic under it").clone()
+    }
+
+    fn draining(&self) -> Option<Draining> {
+        let asked = self.asked.lock().expect("no panic under it");
+        let is_begun = asked.iter().any(|it| it == "drain");
+        is_begun.then_some(Draining { connections: 7 })
+    }
+
+    fn drain(&self) {
+        self.note("drain".to_owned());
     }
 }
 

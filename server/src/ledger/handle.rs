@@ -301,6 +301,13 @@ impl<S: State> Ledgers<S> {
         })
     }
 
+    /// Loads a ledger before anybody asks for it. Whether it was not loaded, and is on its way now.
+    #[must_use]
+    pub fn load(&self, ledger: &LedgerId) -> bool {
+        let is_loaded = lock(self.part(ledger)).contains_key(ledger);
+        !is_loaded && self.send(ledger, Message::News(News::Look)).is_ok()
+    }
+
     /// Takes no more calls and lets the actors end when they have answered what waits.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::SeqCst);

@@ -366,6 +366,12 @@ catalogue! {
         "Commits a ledger handed to the store at once.";
     LEDGER_CONFLICTS: Counter = "klokke_ledger_conflicts_total", Things, [],
         "Groups of commits refused because somebody else wrote first; their calls are run again.";
+    CLUSTER_MEMBERS: Gauge = "klokke_cluster_members", Things, [label("version", Values::AtMost(8))],
+        "Nodes as this one sees them, itself included, by the version they run.";
+    CLUSTER_ODD_NODES: Gauge = "klokke_cluster_odd_nodes", Things, [label("oddity", Values::OneOf(&["settings", "clock"]))],
+        "Other nodes whose settings are not as here where all must have the same, or whose clock differs by more than allowed.";
+    LEDGERS_TAKEN_OVER: Counter = "klokke_cluster_ledgers_taken_over_total", Things, [],
+        "Ledgers loaded because a node that leaves had them and this one is preferred now.";
     BUS_UP: Gauge = "klokke_bus_up", Things, [],
         "1 while the bus between the nodes is there; 0 while what others write is read from the store.";
     BUS_MESSAGES: Counter = "klokke_bus_messages_total", Things,

@@ -10,16 +10,13 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Uri};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::show::Show;
 use super::{of_file, say};
 use crate::app::cli::Import;
+use crate::app::remote::{self, RemoteClient};
 use crate::people::import::{Report, Summary};
 
 /// Bytes read of the file at once.
@@ -66,35 +63,20 @@ struct Door<'a> {
     arguments: &'a Import,
     address: String,
     key: HeaderValue,
-    client: Client<HttpsConnector<HttpConnector>, StreamBody<Reading>>,
+    client: RemoteClient<StreamBody<Reading>>,
 }
 
 impl<'a> Door<'a> {
     fn new(arguments: &'a Import, server: &Uri) -> Result<Self> {
-        ensure!(
-            server.scheme().is_some() && server.authority().is_some(),
-            "--server takes an address with its scheme, such as http://127.0.0.1:8000"
-        );
         let file = arguments
             .api_key_file
             .as_deref()
             .context("--api-key-file is not given")?;
-        let key = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        let mut key = HeaderValue::from_str(key.trim())
-            .with_context(|| format!("{} holds no key", file.display()))?;
-        key.set_sensitive(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .context("cannot read the machine's certificates")?
-            .https_or_http()
-            .enable_http1()
-            .build();
         Ok(Self {
             arguments,
-            address: server.to_string().trim_end_matches('/').to_owned(),
-            key,
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            address: remote::address(server)?,
+            key: remote::key(file)?,
+            client: remote::client()?,
         })
     }
 

@@ -5,6 +5,7 @@
 //!   older clients.
 //! - Key: `X-API-Key`, `Authorization: apikey KEY` or `?api_key=KEY`.
 //! - `POST /api/import` with JSON Lines: master data, shown first (`import`, docs/import.md).
+//! - `POST /api/drain`: the node sends everybody away and ends (`drain`).
 //! - A failure has status 200 and `{"error":{"code","message"}}`, or with
 //!   `X-Centrifugo-Error-Mode: transport` an HTTP status and `{"code","message"}`.
 //!
@@ -12,6 +13,7 @@
 //! whoever has the key is trusted; channels of the domain stay closed even to it.
 
 mod access;
+mod drain;
 mod glob;
 mod import;
 mod methods;
@@ -53,6 +55,7 @@ pub(super) fn router(edge: &Edge) -> Router<Edge> {
     Router::new()
         .route("/api", post(legacy))
         .route("/api/import", post(import::import))
+        .route("/api/drain", post(drain::drain))
         .route("/api/{method}", post(one))
         .layer(middleware::from_fn_with_state(edge.clone(), guard))
 }

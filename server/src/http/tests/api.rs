@@ -304,3 +304,19 @@ fn older_clients_send_commands_by_line() {
         assert!(replies[1].contains("104"), "{}", replies[1]);
     });
 }
+
+#[test]
+fn a_node_is_drained_by_who_has_a_key_and_health_says_how_far_it_is() {
+    run_local(async {
+        let bench = Bench::new().await;
+        let line = "POST /api/drain";
+        let stranger = bench.ask(line, &[], Some(json!({}))).await;
+        assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+        let health = bench.ask("GET /health", &[], None).await.json();
+        assert_eq!(health["drain"], Value::Null);
+        let begun = bench.api("drain", json!({})).await;
+        assert_eq!(begun, json!({"result": {"connections": 7}}));
+        let health = bench.ask("GET /health", &[], None).await.json();
+        assert_eq!(health["drain"], json!({"connections": 7}));
+    });
+}
