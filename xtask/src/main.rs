@@ -8,6 +8,7 @@ mod bench;
 #[path = "../../tests/src/cassandra.rs"] // Whole-system tests start their nodes with it too.
 #[allow(dead_code, unreachable_pub)] // They do more with a cluster than the step here.
 mod cassandra;
+mod cluster;
 mod dashboards;
 mod dev;
 mod house;
@@ -38,6 +39,11 @@ enum Verb {
     Dev(dev::Arguments),
     /// Measures Klokke beside its peers and prints a table.
     Bench(bench::Arguments),
+    /// Starts three nodes on three Cassandra nodes and NATS, for you to use, to load, or to break part by part.
+    Cluster(cluster::Arguments),
+    /// Tells a running `cluster --faults` to break something; its scenario does.
+    #[command(hide = true)]
+    Signal { address: String, word: String },
     /// Makes Grafana's dashboards and Prometheus' rules, and checks them.
     Dashboards(dashboards::Arguments),
     /// Simulates a cluster whose parts break, from many seeds.
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Test(arguments) => test::run(&house, &arguments),
         Verb::Dev(arguments) => dev::run(&house, &arguments),
+        Verb::Cluster(arguments) => cluster::run(&house, &arguments),
+        Verb::Signal { address, word } => cluster::signal(&address, &word),
         Verb::Bench(arguments) => bench::run(&house, &arguments),
         Verb::Dashboards(arguments) => dashboards::run(&house, &arguments),
         Verb::Sim(arguments) => sim::run(&house, &arguments),

@@ -153,9 +153,39 @@ pub(crate) fn prometheus(house: &House) -> Result<PathBuf> {
         exists("apt-get") && exists("dpkg"),
         "no Prometheus: install it with promtool (prometheus.io), or name it in KLOKKE_PROMETHEUS"
     );
-    println!("  unpacking the Debian package prometheus into target/foreign/prometheus");
+    unpack(house, "prometheus")?;
+    Ok(programs)
+}
+
+/// Finds the library that gives one process another clock, or unpacks Debian's package.
+pub(crate) fn faketime(house: &House) -> Result<PathBuf> {
+    let within = "usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    let found = [
+        Path::new("/").join(within),
+        house.foreign().join("libfaketime").join(within),
+    ];
+    if let Some(library) = found.iter().find(|path| path.exists()) {
+        return Ok(library.clone());
+    }
+    ensure!(
+        exists("apt-get") && exists("dpkg"),
+        "no libfaketime: install the Debian package libfaketime"
+    );
+    unpack(house, "libfaketime")?;
+    let [_, library] = found;
+    ensure!(
+        library.exists(),
+        "libfaketime lies elsewhere on this machine: install the Debian package libfaketime"
+    );
+    Ok(library)
+}
+
+/// Unpacks a Debian package below `target/foreign`, for which nobody needs to be root.
+fn unpack(house: &House, name: &str) -> Result<()> {
+    println!("  unpacking the Debian package {name} into target/foreign/{name}");
+    let folder = house.foreign().join(name);
     fs::create_dir_all(&folder)?;
-    let download = || Program::new("apt-get", &folder).arguments(["download", "prometheus"]);
+    let download = || Program::new("apt-get", &folder).arguments(["download", name]);
     if !download().run()?.ok {
         Program::new("apt-get", house.root())
             .arguments(["update", "-qq"])
@@ -170,7 +200,7 @@ pub(crate) fn prometheus(house: &House) -> Result<PathBuf> {
         .arguments(["-x".as_ref(), package.as_os_str(), folder.as_os_str()])
         .must()?;
     fs::remove_file(&package)?;
-    Ok(programs)
+    Ok(())
 }
 
 /// What Maven is asked for. Versions of everything below are those its own description names.

@@ -1,0 +1,273 @@
+//! A whole cluster on this machine: Cassandra, NATS, and the configuration of each node of Klokke, with ways between them that can be cut.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::proxy::Way;
+use crate::{cassandra, house::House, process::Program, setup};
+
+/// Nodes of each kind: the fewest of which one may be away.
+pub(super) const NODES: u8 = 3;
+
+/// The node of Cassandra whose disk can be full: its folder has a size of its own.
+pub(super) const SMALL_DISK: usize = 1;
+const DISK: &str = "size=1500m";
+
+/// The node of Klokke whose clock can be wrong.
+const WRONG_CLOCK: usize = 2;
+
+/// How long NATS may take to start.
+const NATS_MAX: Duration = Duration::from_secs(30);
+
+/// See the file. Dropping it ends and removes everything.
+pub(super) struct Lab {
+    pub(super) cassandra: cassandra::Cluster,
+    pub(super) nats: Nats,
+    /// From each node to NATS.
+    pub(super) to_nats: Vec<Way>,
+    /// From the first node to each of Cassandra.
+    pub(super) to_store: Vec<Way>,
+    /// Where the nodes of Klokke listen.
+    pub(super) nodes: Vec<SocketAddr>,
+    pub(super) folder: PathBuf,
+    server: PathBuf,
+    clock: Option<PathBuf>,
+    has_disk: bool,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for nth in 0..usize::from(NODES) {
+            let _ = self.cassandra.kill(nth); // It may be away already.
+        }
+        if self.has_disk {
+            let _ = Command::new("umount").arg(self.disk()).status(); // Or the machine's next start does.
+        }
+        let _ = fs::remove_dir_all(&self.folder); // Or the next `cargo clean`.
+    }
+}
+
+impl Lab {
+    /// Starts the real parts, makes the tables, and writes the nodes' files.
+    pub(super) fn start(house: &House) -> Result<Self> {
+        let server = setup::server(house)?;
+        let (archives, nats) = (setup::cassandra(house)?, setup::nats(house)?);
+        let clock = match setup::faketime(house) {
+            Ok(library) => Some(library),
+            Err(error) => {
+                println!("  no clock will be set wrong: {error:#}");
+                None
+            }
+        };
+        let folder = house
+            .target()
+            .join(format!("cluster-{}", std::process::id()));
+        let disk = folder.join(format!("node-{}", SMALL_DISK + 1));
+        fs::create_dir_all(&disk)?;
+        let mount = ["-t", "tmpfs", "-o", DISK, "klokke"];
+        let mounted = Command::new("mount")
+            .args(mount)
+            .arg(&disk)
+            .stderr(Stdio::null())
+            .status();
+        let has_disk = mounted.is_ok_and(|status| status.success());
+        if !has_disk {
+            println!("  no disk will be full: only root can mount one of its own");
+        }
+        println!("  starting {NODES} nodes of Cassandra");
+        let cassandra = cassandra::Cluster::start(&archives, &folder, NODES, "")?;
+        let nats = Nats::start(nats)?;
+        let stores = cassandra.addresses();
+        let to_store = stores.iter().map(|address| Way::to(*address));
+        let to_store: Vec<Way> = to_store.collect::<Result<_>>()?;
+        let to_nats = (0..NODES).map(|_| Way::to(nats.address));
+        let to_nats: Vec<Way> = to_nats.collect::<Result<_>>()?;
+        let nodes = (0..NODES).map(|_| free_port()).collect::<Result<_>>()?;
+        let lab = Self {
+            cassandra,
+            nats,
+            to_nats,
+            to_store,
+            nodes,
+            folder,
+            server,
+            clock,
+            has_disk,
+        };
+        fs::write(lab.secret(), SECRET)?;
+        for nth in 0..lab.nodes.len() {
+            fs::write(lab.file(nth), lab.settings(nth, &stores))?;
+            fs::write(lab.clock_file(nth), "+0")?;
+        }
+        println!("  making the tables");
+        lab.klokke(&["store", "migrate"])?.must()?;
+        Ok(lab)
+    }
+
+    /// The secret of the tokens.
+    pub(super) fn secret(&self) -> PathBuf {
+        self.folder.join("secret")
+    }
+
+    fn file(&self, nth: usize) -> PathBuf {
+        self.folder.join(format!("klokke-{}.toml", nth + 1))
+    }
+
+    fn clock_file(&self, nth: usize) -> PathBuf {
+        self.folder.join(format!("clock-{}", nth + 1))
+    }
+
+    /// The folder of the small disk, when there is one.
+    pub(super) fn small_disk(&self) -> Option<PathBuf> {
+        self.has_disk.then(|| self.disk())
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.folder.join(format!("node-{}", SMALL_DISK + 1))
+    }
+
+    /// Sets the clock that can be wrong so many seconds ahead. Whether there is one.
+    pub(super) fn skew(&self, seconds: u32) -> Result<bool> {
+        fs::write(self.clock_file(WRONG_CLOCK), format!("+{seconds}"))?;
+        Ok(self.clock.is_some())
+    }
+
+    /// `klokke` with the first node's file.
+    pub(super) fn klokke(&self, arguments: &[&str]) -> Result<Program> {
+        let file = self.file(0);
+        Ok(Program::new(&self.server, &self.folder)
+            .arguments(arguments)
+            .arguments(["--config".as_ref(), file.as_os_str()]))
+    }
+
+    /// The command that runs a node, as the load tester takes it.
+    pub(super) fn serve(&self, nth: usize) -> String {
+        let (server, file) = (self.server.display(), self.file(nth));
+        let serve = format!("{server} serve --config {}", file.display());
+        match &self.clock {
+            Some(library) if nth == WRONG_CLOCK => format!(
+                "env LD_PRELOAD={} FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 {serve}",
+                library.display(),
+                self.clock_file(nth).display()
+            ),
+            _ => serve,
+        }
+    }
+
+    fn settings(&self, nth: usize, stores: &[SocketAddr]) -> String {
+        let nodes: Vec<String> = stores.iter().map(|it| format!("\"{it}\"")).collect();
+        let ways = stores.iter().zip(&self.to_store);
+        // The first node's way to the store can be cut.
+        let ways: Vec<String> = ways
+            .filter(|_| nth == 0)
+            .map(|(own, way)| format!("\"{own}={}\"", way.address))
+            .collect();
+        let first: Vec<String> = self
+            .to_store
+            .iter()
+            .map(|way| format!("\"{}\"", way.address))
+            .collect();
+        let known = if nth == 0 { first } else { nodes };
+        format!(
+            "[node]
+name = \"node-{}\"
+[listen]
+address = \"{}\"
+[store]
+backend = \"scylla\"
+[store.scylla]
+nodes = [{}]
+address_translation = [{}]
+keyspace = \"klokke\"
+replication_factor = {NODES}
+[cluster]
+nats = [\"nats://{}\"]
+[client.token]
+hmac_secret_key = \"{SECRET}\"
+[api]
+keys = [\"{SECRET}\"]
+",
+            nth + 1,
+            self.nodes[nth],
+            known.join(", "),
+            ways.join(", "),
+            self.to_nats[nth].address,
+        )
+    }
+}
+
+/// Signs the tokens of invented people; the cluster is reached from this machine alone.
+const SECRET: &str = "a secret that only this cluster knows";
+
+/// A NATS server. Dropping it kills it.
+pub(super) struct Nats {
+    program: PathBuf,
+    pub(super) address: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Nats {
+    fn start(program: PathBuf) -> Result<Self> {
+        let mut nats = Self {
+            program,
+            address: free_port()?,
+            child: None,
+        };
+        nats.start_again()?;
+        Ok(nats)
+    }
+
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill(); // Already gone is as good as killed.
+            let _ = child.wait();
+        }
+    }
+
+    pub(super) fn start_again(&mut self) -> Result<()> {
+        let child = Command::new(&self.program)
+            .args(["--addr", &self.address.ip().to_string()])
+            .args(["--port", &self.address.port().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start NATS")?;
+        self.child = Some(child);
+        let deadline = Instant::now() + NATS_MAX;
+        while TcpStream::connect(self.address).is_err() {
+            ensure!(Instant::now() < deadline, "NATS does not come up");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Fills a disk to its last byte, in a file of its own.
+pub(super) fn fill(disk: &Path) -> Result<PathBuf> {
+    use std::io::Write as _;
+    let path = disk.join("full");
+    let mut file = fs::File::create(&path)?;
+    let block = vec![0; 1 << 20];
+    while file.write_all(&block).is_ok() {}
+    while file.write_all(&block[..512]).is_ok() {}
+    Ok(path)
+}
