@@ -23,6 +23,8 @@ pub mod ledger;
 pub mod people;
 pub mod runtime;
 pub mod session;
+#[cfg(test)]
+mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

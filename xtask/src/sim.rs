@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: a whole cluster in one thread, from one seed after the other (`server/src/bus/sim`). `cargo xtask test` runs some
+//! `cargo xtask sim`: a whole cluster in one thread, from one seed after the other (`server/src/sim`). `cargo xtask test` runs some
 //! seeds; here are many, or one alone.
 
 use anyhow::Result;
@@ -28,7 +28,7 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
     println!("  building the simulation");
     Program::new("cargo", house.root())
         .arguments(["test", "--release", "--quiet", "--workspace", "--lib"])
-        .arguments(["bus::sim::nothing", "--", "--nocapture"])
+        .arguments(["sim::nothing", "--", "--nocapture"])
         .variable("KLOKKE_SIM_FIRST", first.to_string())
         .variable("KLOKKE_SIM_SEEDS", seeds.to_string())
         .must()?;

@@ -11,8 +11,6 @@ mod nats;
 mod wire;
 
 #[cfg(test)]
-mod sim;
-#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

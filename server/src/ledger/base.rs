@@ -45,7 +45,7 @@ pub(super) struct Base<S: State> {
     read: Cell<ReadSince>,
     /// What a planted bug holds back.
     #[cfg(test)]
-    late: Vec<S::Change>,
+    late: std::collections::VecDeque<Vec<S::Change>>,
 }
 
 /// What was read since somebody began to look: whether it is as of the head is asked of this.
@@ -106,7 +106,7 @@ impl<S: State> Base<S> {
             cached,
             read: Cell::default(),
             #[cfg(test)]
-            late: Vec::new(),
+            late: std::collections::VecDeque::default(),
         })
     }
 
@@ -326,7 +326,12 @@ impl<S: State> Base<S> {
     pub(super) fn due(&mut self, changes: Vec<S::Change>) -> Vec<S::Change> {
         #[cfg(test)]
         if super::planted::planted(super::planted::Bug::DeliverFirst) {
-            return std::mem::replace(&mut self.late, changes);
+            self.late.push_back(changes);
+            let is_late = self.late.len() > 2;
+            return is_late
+                .then(|| self.late.pop_front())
+                .flatten()
+                .unwrap_or_default();
         }
         changes
     }

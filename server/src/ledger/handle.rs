@@ -278,7 +278,7 @@ impl<S: State> Ledgers<S> {
         self.inner.table.iter().map(|part| lock(part).len()).sum()
     }
 
-    /// The ledgers that are loaded, each with its head as of the last round.
+    /// The ledgers that are loaded, each with its head as of the last round, in order.
     #[must_use]
     pub fn positions(&self) -> Vec<(LedgerId, u64)> {
         let mut all = Vec::new();
@@ -289,6 +289,8 @@ impl<S: State> Ledgers<S> {
                     .map(|(id, it)| (id.clone(), it.seq.load(Ordering::Relaxed))),
             );
         }
+        // So that one seed is one history.
+        all.sort_unstable();
         all
     }
 

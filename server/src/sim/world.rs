@@ -1,5 +1,6 @@
 //! What all of a run share: chance, the truth in memory, who is frozen or cut off, and what was found wrong.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,16 +10,8 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use super::node::Hall;
-use crate::ledger::{ChannelName, Clock, LedgerId};
+use crate::ledger::{Clock, Commit, LedgerId, SealedCommit};
 use crate::store::memory::MemoryStore;
-
-pub(super) fn ledger() -> LedgerId {
-    LedgerId::parse("G10001").expect("valid")
-}
-
-pub(super) fn channel() -> ChannelName {
-    ChannelName::parse("unit:G10001").expect("valid")
-}
 
 /// Things said to be wrong in one run.
 const COMPLAINTS_MAX: usize = 5;
@@ -40,7 +33,10 @@ pub(super) struct World {
     hall: Arc<Hall>,
     is_calm: AtomicBool,
     faults: AtomicU64,
-    acknowledged: Mutex<Vec<String>>,
+    /// Operations that were asked for, each try one.
+    tried: AtomicU64,
+    /// Everything that ever was durable, whatever retention removes.
+    written: Mutex<BTreeMap<LedgerId, Vec<Arc<Commit>>>>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -50,6 +46,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
+    /// Before anything breaks.
     pub(super) fn new(seed: u64) -> Arc<Self> {
         let began = Instant::now();
         let standing = Standing {
@@ -63,9 +60,10 @@ impl World {
             began,
             standings: Mutex::new(vec![standing; super::NODES]),
             hall: Arc::default(),
-            is_calm: AtomicBool::new(false),
+            is_calm: AtomicBool::new(true),
             faults: AtomicU64::new(0),
-            acknowledged: Mutex::default(),
+            tried: AtomicU64::new(0),
+            written: Mutex::default(),
             wrong: Mutex::default(),
         })
     }
@@ -76,6 +74,11 @@ impl World {
 
     pub(super) fn draw(&self, below: u64) -> u64 {
         lock(&self.chance).random_range(0..below.max(1))
+    }
+
+    /// One of so many.
+    pub(super) fn pick(&self, among: usize) -> usize {
+        usize::try_from(self.draw(among as u64)).unwrap_or(0)
     }
 
     /// Something that happens so often in a hundred, as long as faults happen at all.
@@ -90,6 +93,10 @@ impl World {
 
     pub(super) fn fault(&self) {
         self.faults.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn try_once(&self) {
+        self.tried.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) async fn pause(&self, most_ms: u64) {
@@ -115,6 +122,11 @@ impl World {
         }
     }
 
+    /// Faults happen from now on.
+    pub(super) fn unsettle(&self) {
+        self.is_calm.store(false, Ordering::SeqCst);
+    }
+
     /// No faults any more.
     pub(super) fn calm(&self) {
         self.is_calm.store(true, Ordering::SeqCst);
@@ -124,12 +136,22 @@ impl World {
         }
     }
 
-    pub(super) fn acknowledge(&self, what: String) {
-        lock(&self.acknowledged).push(what);
+    /// These are durable.
+    pub(super) fn note_written(&self, ledger: &LedgerId, commits: &[SealedCommit]) {
+        let mut written = lock(&self.written);
+        let all = written.entry(ledger.clone()).or_default();
+        all.extend(commits.iter().map(|it| Arc::clone(&it.commit)));
     }
 
-    pub(super) fn acknowledged(&self) -> Vec<String> {
-        lock(&self.acknowledged).clone()
+    /// The last commit that is durable now.
+    pub(super) fn head(&self, ledger: &LedgerId) -> u64 {
+        let written = lock(&self.written);
+        written.get(ledger).map_or(0, |all| all.len() as u64)
+    }
+
+    /// All that ever was durable.
+    pub(super) fn written(&self) -> BTreeMap<LedgerId, Vec<Arc<Commit>>> {
+        lock(&self.written).clone()
     }
 
     pub(super) fn complain(&self, what: String) {
@@ -146,6 +168,10 @@ impl World {
 
     pub(super) fn faults(&self) -> u64 {
         self.faults.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn tried(&self) -> u64 {
+        self.tried.load(Ordering::SeqCst)
     }
 
     pub(super) fn seconds(&self) -> u64 {

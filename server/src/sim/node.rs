@@ -1,32 +1,37 @@
 //! A node: real ledgers and a real follower, on the run's store and bus. It can be killed at any moment and started anew.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
+use super::shard::{Shard, gate};
 use super::store::SimStore;
 use super::world::{SimClock, World};
 use crate::bus::{
     Bus, BusHerald, Hello, INCOMING_MAX, Incoming, Members, NodeId, Pace, Shared, follow,
 };
-use crate::ledger::{
-    Clock, Delivery, IDLE_UNLOAD, Ledgers, NoInbox, Outlet, Setup, ShardAnswer, ShardGone,
-    SpawnTask, Spawner,
-};
+use crate::domain::{Domain, OutboxDoor};
+use crate::ledger::{Clock, IDLE_UNLOAD, Ledgers, Setup, ShardGone, SpawnTask, Spawner};
+use crate::people::Roster;
 use crate::telemetry::Telemetry;
 
 /// Messages in a hundred that the bus loses, or carries twice.
 const LOST: u64 = 15;
 const TWICE: u64 = 10;
+/// Furthest that a node's clock is ahead.
+const SKEW_MS: u64 = 3_000;
 /// Longest way of a message, in milliseconds: more than it takes to write the next.
 const WAY_MS: u64 = 120;
+
+/// How long until a node that starts tries again to read what waits in outboxes.
+const RESUME_PAUSE: Duration = Duration::from_secs(5);
 
 const PACE: Pace = Pace {
     hello: Duration::from_millis(500),
@@ -35,51 +40,28 @@ const PACE: Pace = Pace {
     skew_max: Duration::from_secs(1),
 };
 
-/// What reaches a listener of a node, in order.
-pub(super) enum Heard {
-    Delivery(Arc<Delivery<Infallible>>),
-    Answer(ShardAnswer),
-}
-
-/// Listeners of a node, by number.
-#[derive(Default)]
-pub(super) struct Ears(Mutex<BTreeMap<usize, mpsc::UnboundedSender<Heard>>>);
-
-impl Ears {
-    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, mpsc::UnboundedSender<Heard>>> {
-        self.0.lock().expect("no test panics under this lock")
-    }
-}
-
-#[async_trait]
-impl Outlet<()> for Ears {
-    async fn deliver(&self, delivery: Arc<Delivery<Infallible>>) {
-        // Who has gone hears nothing.
-        self.all()
-            .retain(|_, ear| ear.send(Heard::Delivery(Arc::clone(&delivery))).is_ok());
-    }
-
-    async fn answer(&self, shard: usize, answer: ShardAnswer) {
-        if let Some(ear) = self.all().get(&shard) {
-            let _ = ear.send(Heard::Answer(answer)); // It may have gone.
-        }
-    }
-}
-
 /// Spawns where the run is, and can end all of it at once.
 #[derive(Default)]
-struct Tasks(Mutex<Vec<AbortHandle>>);
+struct Tasks {
+    running: Mutex<Vec<AbortHandle>>,
+    is_dead: Arc<AtomicBool>,
+}
 
 impl Tasks {
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let handle = tokio::task::spawn_local(task).abort_handle();
-        let mut all = self.0.lock().expect("no test panics under this lock");
+        let mut all = self.running();
         all.push(handle);
     }
 
+    fn running(&self) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
+        self.running.lock().expect("no test panics under this lock")
+    }
+
+    /// Nothing of it goes on, not even what its tasks have started themselves: that gets no answer any more.
     fn kill(&self) {
-        let mut all = self.0.lock().expect("no test panics under this lock");
-        all.drain(..).for_each(|task| task.abort());
+        self.is_dead.store(true, Ordering::SeqCst);
+        self.running().drain(..).for_each(|task| task.abort());
     }
 }
 
@@ -89,6 +71,9 @@ impl Spawner for Tasks {
     }
 
     fn spawn(&self, _: usize, task: SpawnTask) -> Result<(), ShardGone> {
+        if self.is_dead.load(Ordering::SeqCst) {
+            return Err(ShardGone);
+        }
         Self::spawn(self, async move { task().await });
         Ok(())
     }
@@ -97,8 +82,10 @@ impl Spawner for Tasks {
 /// One life of a node.
 #[derive(Clone)]
 pub(super) struct Life {
-    pub(super) ledgers: Ledgers<()>,
-    pub(super) ears: Arc<Ears>,
+    pub(super) ledgers: Ledgers<Roster>,
+    pub(super) domain: Domain,
+    pub(super) shard: Rc<Shard>,
+    pub(super) clock: Arc<dyn Clock>,
     tasks: Arc<Tasks>,
     incoming: mpsc::Sender<Incoming>,
 }
@@ -183,7 +170,7 @@ impl Node {
         let world = &self.world;
         let clock: Arc<dyn Clock> = Arc::new(SimClock {
             world: Arc::clone(world),
-            ahead_ms: world.draw(300),
+            ahead_ms: world.draw(SKEW_MS),
         });
         let own = NodeId::new(Uuid::from_u128(clock.random()));
         let seat: Arc<dyn Bus> = Arc::new(Seat {
@@ -192,15 +179,18 @@ impl Node {
             nth: self.nth,
         });
         let telemetry = Telemetry::new();
-        let (ears, tasks) = (Arc::new(Ears::default()), Arc::new(Tasks::default()));
+        let (shard, tasks) = (Shard::new(world, &clock), Arc::new(Tasks::default()));
+        let (outlet, comes) = gate();
+        tasks.spawn(Rc::clone(&shard).run(comes));
         let ledgers = Ledgers::new(Setup {
             store: Arc::new(SimStore {
                 world: Arc::clone(world),
                 node: self.nth,
+                is_dead: Arc::clone(&tasks.is_dead),
             }),
             spawner: Arc::clone(&tasks) as _,
-            outlet: Arc::clone(&ears) as _,
-            inbox: Arc::new(NoInbox),
+            outlet: Arc::new(outlet),
+            inbox: Arc::new(OutboxDoor),
             herald: Arc::new(BusHerald::new(Arc::clone(&seat), own, &telemetry.meters())),
             clock: Arc::clone(&clock),
             epoch_seed: Some(7),
@@ -210,7 +200,17 @@ impl Node {
         let (incoming, comes) = mpsc::channel(INCOMING_MAX);
         incoming.try_send(Incoming::Up).expect("there is room");
         self.hall.all().insert(self.nth, incoming.clone());
-        let followed = ledgers.clone();
+        let domain = Domain::new(ledgers.clone(), Arc::clone(&clock), telemetry.meters());
+        let (followed, waiting) = (ledgers.clone(), ledgers.clone());
+        let checking = Rc::clone(&shard).check_positions(ledgers.clone());
+        tasks.spawn(checking);
+        tasks.spawn(async move {
+            // As a server does when it starts.
+            while waiting.resume_outboxes().await.is_err() {
+                tokio::time::sleep(RESUME_PAUSE).await;
+            }
+        });
+        let followed_by = Arc::clone(&clock);
         let name = format!("node {}", self.nth);
         tasks.spawn(async move {
             let hello = Hello {
@@ -228,7 +228,7 @@ impl Node {
                 connected,
                 members,
                 (own, hello),
-                clock,
+                followed_by,
                 PACE,
                 &telemetry.meters(),
             )
@@ -236,7 +236,9 @@ impl Node {
         });
         let life = Life {
             ledgers,
-            ears,
+            domain,
+            shard,
+            clock,
             tasks,
             incoming,
         };
@@ -249,7 +251,7 @@ impl Node {
         if let Some(life) = life.take() {
             life.tasks.kill();
             // Connections end with the process.
-            life.ears.all().clear();
+            life.shard.end();
             self.hall.all().remove(&self.nth);
         }
     }
@@ -259,13 +261,5 @@ impl Node {
         if let Some(life) = self.life() {
             let _ = life.incoming.try_send(what); // Full: it has enough to look at.
         }
-    }
-}
-
-impl Life {
-    pub(super) fn listen(&self, number: usize) -> mpsc::UnboundedReceiver<Heard> {
-        let (ear, heard) = mpsc::unbounded_channel();
-        self.ears.all().insert(number, ear);
-        heard
     }
 }

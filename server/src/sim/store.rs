@@ -1,6 +1,7 @@
 //! The store as one node reaches it: slow, now and then away, and with answers that are lost, the write done or not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
@@ -18,6 +19,8 @@ const UNCLEAR: u64 = 4;
 pub(super) struct SimStore {
     pub(super) world: Arc<World>,
     pub(super) node: usize,
+    /// Whether the node is dead: then nothing it asks comes anywhere.
+    pub(super) is_dead: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -30,6 +33,9 @@ impl Passage for SimStore {
         self.world.thawed(self.node).await;
         self.world.pause(LAG_MS).await;
         self.world.thawed(self.node).await;
+        if self.is_dead.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.world.standing(self.node).store_cut || self.world.happens(AWAY) {
             return Err(StoreError::Unavailable("cut off".into()));
         }
@@ -42,7 +48,11 @@ impl Passage for SimStore {
         if self.world.happens(UNCLEAR) {
             return lost();
         }
+        let (ledger, commits) = (batch.ledger.clone(), batch.commits.clone());
         let written = store.commit(batch).await;
+        if written.is_ok() {
+            self.world.note_written(&ledger, &commits);
+        }
         // A node may die, or freeze, between the write and its answer.
         self.world.pause(LAG_MS).await;
         self.world.thawed(self.node).await;
