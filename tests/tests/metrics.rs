@@ -94,6 +94,18 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "the bus must be away: server/src/bus/tests.rs",
     ),
     (
+        "klokke_bus_asked_total",
+        "there must be other nodes: server/src/bus/asks_tests.rs, tests/tests/nodes.rs",
+    ),
+    (
+        "klokke_bus_answered_total",
+        "there must be other nodes: server/src/bus/asks_tests.rs",
+    ),
+    (
+        "klokke_bus_ask_duration_seconds",
+        "there must be other nodes: server/src/bus/asks_tests.rs",
+    ),
+    (
         "klokke_bus_looks_total",
         "the bus must be away: server/src/bus/tests.rs",
     ),

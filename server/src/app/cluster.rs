@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 
 use super::serve::node_name;
 use super::vitals::Peers;
-use crate::bus::{self, BusHerald, Connected, Hello, Members, NatsSettings, NodeId, Pace, Shared};
+use crate::bus::{
+    self, Asks, BusHerald, Connected, Hello, Members, NatsSettings, NodeId, Pace, Shared,
+};
 use crate::config::{Backend, Config};
 use crate::ledger::{Clock, Herald, Ledgers, NoHerald, State};
 use crate::telemetry::{Meters, catalogue};
@@ -18,7 +20,7 @@ pub(super) struct Cluster {
     own: NodeId,
     hello: Hello,
     pace: Pace,
-    members: Shared,
+    asks: Asks,
     /// Nothing for a node whose store nobody else writes.
     connected: Option<Connected>,
     /// Whether there should be a bus.
@@ -32,18 +34,27 @@ impl Cluster {
     ///
     /// # Errors
     /// When the settings of the bus cannot be used. That it cannot be reached is no error.
-    pub(super) async fn of(config: &Config, id: uuid::Uuid, meters: Meters) -> Result<Self> {
+    pub(super) async fn of(
+        config: &Config,
+        id: uuid::Uuid,
+        clock: Arc<dyn Clock>,
+        meters: Meters,
+    ) -> Result<Self> {
         let own = NodeId::new(id);
         let it = &config.cluster;
         let connected = match config.store.backend {
             Backend::Embedded => None,
             Backend::Scylla if it.nats.is_empty() => Some(bus::nowhere()),
             Backend::Scylla => {
-                let connected = bus::nats(&nats(config)?).await;
+                let connected = bus::nats(&nats(config)?, own).await;
                 Some(connected.context("cannot begin the bus (cluster.nats)")?)
             }
         };
         let settings = settings_digest(config);
+        let members = Shared::new(Members::new(own, it.gone_after.as_ms()));
+        // Without a bus others may be there, but there is no way to them.
+        let bus = connected.as_ref().filter(|_| !it.nats.is_empty());
+        let bus = bus.map(|(bus, _)| Arc::clone(bus));
         Ok(Self {
             own,
             hello: Hello {
@@ -60,7 +71,7 @@ impl Cluster {
                 look_when_up: it.look_interval.get(),
                 skew_max: it.clock_skew_max.get(),
             },
-            members: Shared::new(Members::new(own, it.gone_after.as_ms())),
+            asks: Asks::new(own, bus, members, clock, &meters),
             connected,
             has_bus: !it.nats.is_empty(),
             meters,
@@ -89,7 +100,7 @@ impl Cluster {
     /// What others have to do with how this node is.
     pub(super) fn peers(&self) -> Option<Peers> {
         self.connected.as_ref().map(|_| Peers {
-            members: self.members.clone(),
+            members: self.members(),
             has_bus: self.has_bus,
             settings: self.hello.settings,
             skew_max: self.pace.skew_max,
@@ -98,7 +109,12 @@ impl Cluster {
 
     /// Which ledgers are this node's to look after.
     pub(super) fn members(&self) -> Shared {
-        self.members.clone()
+        self.asks.members().clone()
+    }
+
+    /// How other nodes are asked.
+    pub(super) fn asks(&self) -> Asks {
+        self.asks.clone()
     }
 
     /// Follows the other nodes from now on.
@@ -115,10 +131,10 @@ impl Cluster {
                 .set(1);
             return None;
         };
-        let (members, me) = (self.members, (self.own, self.hello));
+        let (asks, hello) = (self.asks, self.hello);
         let (pace, meters) = (self.pace, self.meters);
         Some(tokio::spawn(async move {
-            bus::follow(ledgers, connected, members, me, clock, pace, &meters).await;
+            bus::follow(ledgers, connected, asks, hello, clock, pace, &meters).await;
         }))
     }
 }

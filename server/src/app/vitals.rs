@@ -125,7 +125,7 @@ impl Peers {
                 "NATS is away: what is written at other nodes is read from the store, and comes later".to_owned(),
             );
         }
-        let (settings, clock) = self.members.look(|members| {
+        let (settings, clock) = self.members.read(|members| {
             let all = || members.others().map(|(_, member)| member);
             let settings: Vec<_> = all()
                 .filter(|it| it.hello.settings != self.settings)

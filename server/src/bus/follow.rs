@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::wire::Heard;
 use super::{
-    Bus, Change, Hello, Incoming, MESSAGE_BYTES_MAX, Members, Message, NodeId, Shared, wire,
+    Asks, Bus, Change, Hello, Incoming, MESSAGE_BYTES_MAX, Members, Message, NodeId, Shared, wire,
 };
 use crate::ledger::{Clock, LedgerId, Ledgers, News, State};
 use crate::telemetry::{Count, Level, Meters, catalogue};
@@ -55,6 +55,9 @@ struct Counts {
     commits: Count,
     positions: Count,
     hellos: Count,
+    asked: Count,
+    answers: Count,
+    told: Count,
     unknown: Count,
     undecodable: Count,
     dropped: Count,
@@ -75,6 +78,9 @@ impl Counts {
             commits: heard("commits"),
             positions: heard("positions"),
             hellos: heard("hello"),
+            asked: heard("asked"),
+            answers: heard("answer"),
+            told: heard("told"),
             unknown: heard("unknown"),
             undecodable: heard("undecodable"),
             dropped: meters.counter(catalogue::BUS_DROPPED, &["in"]),
@@ -120,6 +126,7 @@ struct Follower<S: State> {
     hello: Hello,
     clock: Arc<dyn Clock>,
     members: Shared,
+    asks: Asks,
     pace: Pace,
     counts: Counts,
     is_up: bool,
@@ -132,12 +139,12 @@ struct Follower<S: State> {
     heirloom: VecDeque<LedgerId>,
 }
 
-/// Follows until the bus ends or this is dropped. `hello` is what this node says of itself.
+/// Follows until the bus ends or this is dropped. `hello` is what this node says of itself; questions and answers go through `asks`.
 pub async fn follow<S: State>(
     ledgers: Ledgers<S>,
     connected: super::Connected,
-    members: Shared,
-    (own, hello): (NodeId, Hello),
+    asks: Asks,
+    hello: Hello,
     clock: Arc<dyn Clock>,
     pace: Pace,
     meters: &Meters,
@@ -146,10 +153,11 @@ pub async fn follow<S: State>(
     let follower = Follower {
         ledgers,
         bus,
-        own,
+        own: asks.own(),
         hello,
         clock,
-        members,
+        members: asks.members().clone(),
+        asks,
         pace,
         counts: Counts::new(meters),
         is_up: false,
@@ -162,7 +170,7 @@ pub async fn follow<S: State>(
 }
 
 impl<S: State> Follower<S> {
-    async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
+    async fn run(mut self, mut incoming: super::queue::Receiver<Incoming>) {
         self.count();
         let mut greet = every(self.pace.hello);
         let mut look = every(self.pace.look_when_down / SWEEP_PARTS);
@@ -201,8 +209,11 @@ impl<S: State> Follower<S> {
     fn take(&mut self, came: Incoming) {
         match came {
             Incoming::Message(bytes) => match wire::decode(bytes) {
-                Ok((from, message)) if from != self.own => self.hear(from, message),
-                Ok(_) => {}
+                Ok(Heard { from, to, message }) => {
+                    if from != self.own && to.is_none_or(|to| to == self.own) {
+                        self.hear(from, message);
+                    }
+                }
                 Err(error) => {
                     self.counts.undecodable.add(1);
                     tracing::debug!(%error, "a message of the bus cannot be used");
@@ -230,6 +241,7 @@ impl<S: State> Follower<S> {
 
     fn set_up(&mut self, is_up: bool) {
         self.is_up = is_up;
+        self.asks.set_up(is_up);
         self.counts.up.set(i64::from(is_up));
         self.members.set_up(is_up);
     }
@@ -244,7 +256,7 @@ impl<S: State> Follower<S> {
                 self.counts.positions.add(1);
                 let is_leaving =
                     |members: &Members| members.of(from).is_some_and(|it| it.hello.leaving);
-                let is_leaving = self.members.look(is_leaving);
+                let is_leaving = self.members.read(is_leaving);
                 for position in all {
                     self.tell(&position.ledger, News::Head(position.seq));
                     if is_leaving
@@ -258,6 +270,19 @@ impl<S: State> Follower<S> {
             Message::Hello(hello) => {
                 self.counts.hellos.add(1);
                 self.meet(from, hello);
+            }
+            Message::Asked(asked) => {
+                self.counts.asked.add(1);
+                self.asks.asked(from, asked);
+            }
+            Message::Answer(answer) => {
+                self.counts.answers.add(1);
+                self.members.change(|members| members.is_alive(from));
+                self.asks.answered(from, answer);
+            }
+            Message::Told(told) => {
+                self.counts.told.add(1);
+                self.asks.told(from, told);
             }
             Message::Unknown => self.counts.unknown.add(1),
         }
@@ -298,6 +323,7 @@ impl<S: State> Follower<S> {
         for change in changes {
             if let Change::Gone(node) = change {
                 tracing::warn!(%node, "a node is gone");
+                self.asks.gone(node);
                 // It may have died between writing and telling.
                 self.look_at_all();
             }
@@ -309,7 +335,7 @@ impl<S: State> Follower<S> {
     fn count(&mut self) {
         let (own, skew_max) = (&self.hello, self.pace.skew_max);
         let counts = &mut self.counts;
-        self.members.look(|members| {
+        self.members.read(|members| {
             let all = || members.others().map(|(_, member)| member);
             counts.nodes.set(number(members.count()));
             counts.versions(all().map(|it| &it.hello.version).chain([&own.version]));
@@ -328,7 +354,7 @@ impl<S: State> Follower<S> {
         self.hello.now_ms = now_ms;
         let (leaving, gone) = self
             .members
-            .look(|members| (members.leaves(), members.is_gone()));
+            .read(|members| (members.leaves(), members.is_gone()));
         if leaving && !self.hello.leaving {
             // Whoever is preferred from now on hears of all of them, and loads them.
             self.told.clear();

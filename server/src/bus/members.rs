@@ -4,7 +4,7 @@
 //! nobody is asked, and when a node comes or goes only its own ledgers move. It is a preference, never a right: who thinks otherwise
 //! for a while writes too, and the store's compare-and-set decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ pub struct Members {
     own: NodeId,
     standing: Standing,
     others: BTreeMap<NodeId, Member>,
+    /// Of these: who did not answer in time, and was not heard of since.
+    suspects: BTreeSet<NodeId>,
     gone: VecDeque<NodeId>,
     gone_after_ms: u64,
 }
@@ -100,6 +102,7 @@ impl Members {
             own,
             standing: Standing::Here,
             others: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             gone: VecDeque::new(),
             gone_after_ms,
         }
@@ -110,6 +113,7 @@ impl Members {
         if from == self.own || self.gone.contains(&from) {
             return None;
         }
+        self.suspects.remove(&from);
         if hello.gone {
             self.gone.truncate(GONE_MAX - 1);
             self.gone.push_front(from);
@@ -136,8 +140,27 @@ impl Members {
             .collect();
         for id in &gone {
             self.others.remove(id);
+            self.suspects.remove(id);
         }
         gone.into_iter().map(Change::Gone).collect()
+    }
+
+    /// A member did not answer in time.
+    pub fn suspect(&mut self, node: NodeId) {
+        if self.others.contains_key(&node) {
+            self.suspects.insert(node);
+        }
+    }
+
+    /// A member said something else than that it is there.
+    pub fn is_alive(&mut self, node: NodeId) {
+        self.suspects.remove(&node);
+    }
+
+    /// Whether a member did not answer in time and was not heard of since: whoever has a choice asks another.
+    #[must_use]
+    pub fn is_suspect(&self, node: NodeId) -> bool {
+        self.suspects.contains(&node)
     }
 
     /// This node is about to leave: no ledger prefers it any more, as long as there is another.
@@ -219,7 +242,30 @@ impl Shared {
     /// Whether a ledger's writes, and what is done for it now and then, are this node's.
     #[must_use]
     pub fn prefers(&self, ledger: &LedgerId) -> bool {
-        self.look(|members| members.preferred(ledger) == members.own)
+        self.read(|members| members.preferred(ledger) == members.own)
+    }
+
+    /// Whether there is that other node.
+    #[must_use]
+    pub fn is_member(&self, node: NodeId) -> bool {
+        self.read(|members| members.others.contains_key(&node))
+    }
+
+    /// All other nodes.
+    #[must_use]
+    pub fn ids(&self) -> Vec<NodeId> {
+        self.read(|members| members.others.keys().copied().collect())
+    }
+
+    /// See [`Members::is_suspect`].
+    #[must_use]
+    pub fn is_suspect(&self, node: NodeId) -> bool {
+        self.read(|members| members.is_suspect(node))
+    }
+
+    /// See [`Members::suspect`].
+    pub fn suspect(&self, node: NodeId) {
+        self.change(|members| members.suspect(node));
     }
 
     /// Notes that this node is about to leave; others are told at once.
@@ -247,7 +293,7 @@ impl Shared {
     }
 
     /// Looks at who is there.
-    pub fn look<R>(&self, how: impl FnOnce(&Members) -> R) -> R {
+    pub fn read<R>(&self, how: impl FnOnce(&Members) -> R) -> R {
         how(&self
             .0
             .members

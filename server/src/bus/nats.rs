@@ -1,20 +1,24 @@
-//! The bus over NATS core: one subject for a cluster, no streams, no acknowledgements.
+//! The bus over NATS core: one subject for a cluster and one for each node of it, no streams, no acknowledgements.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, Subject, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Bus, Connected, INCOMING_MAX, Incoming, OUTGOING_MAX};
+use super::queue::{self, Sender};
+use super::{Bus, Connected, INCOMING_MAX, Incoming, NodeId};
 
 /// Longest pause between attempts to reach NATS again.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Messages handed on that NATS' client has not written yet: few, for it counts no bytes.
+const HANDED_ON_MAX: usize = 32;
 
 /// How the bus is reached.
 #[derive(Clone, Default)]
@@ -58,42 +62,67 @@ pub enum NatsError {
     Subscribe(#[from] async_nats::SubscribeError),
 }
 
-/// What the task that talks to NATS is handed.
+struct Nats {
+    cluster: String,
+    everybody: Subject,
+    outgoing: Sender<Outgoing>,
+    is_up: Arc<AtomicBool>,
+}
+
+/// What waits to be handed to NATS.
 enum Outgoing {
-    Message(Bytes),
+    Message(Subject, Bytes),
     /// Say when all before this went out.
     Flush(oneshot::Sender<()>),
 }
 
-struct Nats {
-    outgoing: mpsc::Sender<Outgoing>,
-    is_up: Arc<AtomicBool>,
+impl Outgoing {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(_, message) => message.len(),
+            Self::Flush(_) => 0,
+        }
+    }
+}
+
+impl Nats {
+    fn hand_on(&self, subject: Subject, message: Bytes) -> bool {
+        // What waits for a bus that is away would come when it is of no use any more.
+        self.is_up.load(Ordering::Relaxed)
+            && self.outgoing.try_send(Outgoing::Message(subject, message))
+    }
 }
 
 #[async_trait]
 impl Bus for Nats {
     fn tell(&self, message: Bytes) -> bool {
-        // What waits for a bus that is away would come when it is of no use any more.
-        self.is_up.load(Ordering::Relaxed)
-            && self.outgoing.try_send(Outgoing::Message(message)).is_ok()
+        self.hand_on(self.everybody.clone(), message)
+    }
+
+    fn tell_one(&self, node: NodeId, message: Bytes) -> bool {
+        self.hand_on(subject_of(&self.cluster, node), message)
     }
 
     async fn told(&self) {
         let (done, flushed) = oneshot::channel();
-        if self.is_up.load(Ordering::Relaxed)
-            && self.outgoing.send(Outgoing::Flush(done)).await.is_ok()
-        {
+        let is_up = self.is_up.load(Ordering::Relaxed);
+        if is_up && self.outgoing.send(Outgoing::Flush(done)).await {
             let _ = flushed.await; // Gone means that nothing more goes out.
         }
     }
+}
+
+/// A node's own subject.
+fn subject_of(cluster: &str, node: NodeId) -> Subject {
+    format!("klokke.{cluster}.node.{node}").into()
 }
 
 /// Connects. Whether NATS can be reached now makes no difference: it is tried again and again, and [`Incoming::Up`] tells.
 ///
 /// # Errors
 /// When the settings cannot be used.
-pub async fn nats(settings: &NatsSettings) -> Result<Connected, NatsError> {
-    let (tell, incoming) = mpsc::channel(INCOMING_MAX);
+pub async fn nats(settings: &NatsSettings, own: NodeId) -> Result<Connected, NatsError> {
+    let (tell, incoming) = queue::incoming();
     let is_up = Arc::new(AtomicBool::new(false));
     let (heard, up) = (tell.clone(), Arc::clone(&is_up));
     let on_event = move |event: Event| {
@@ -126,22 +155,37 @@ pub async fn nats(settings: &NatsSettings) -> Result<Connected, NatsError> {
         .no_echo()
         .retry_on_initial_connect()
         .reconnect_delay_callback(pause)
-        .client_capacity(OUTGOING_MAX)
+        .client_capacity(HANDED_ON_MAX)
         .subscription_capacity(INCOMING_MAX)
         .event_callback(on_event);
     let client = options.connect(settings.urls.clone()).await?;
-    let subject = format!("klokke.{}.nodes", settings.cluster);
-    let mut subscription = client.subscribe(subject.clone()).await?;
-    tokio::spawn(async move {
-        while let Some(message) = subscription.next().await {
-            if tell.send(Incoming::Message(message.payload)).await.is_err() {
-                return;
-            }
+    let everybody = Subject::from(format!("klokke.{}.nodes", settings.cluster));
+    for subject in [everybody.clone(), subject_of(&settings.cluster, own)] {
+        tokio::spawn(hear(client.subscribe(subject).await?, tell.clone()));
+    }
+    let (outgoing, waiting) = queue::outgoing(Outgoing::bytes);
+    tokio::spawn(publish(client, waiting));
+    let nats = Nats {
+        cluster: settings.cluster.clone(),
+        everybody,
+        outgoing,
+        is_up,
+    };
+    Ok((Arc::new(nats), incoming))
+}
+
+/// Hands on what comes. Never waits, so that nothing waits where it is not counted; what is too much is told of.
+async fn hear(mut subscription: Subscriber, tell: Sender<Incoming>) {
+    let mut is_behind = false;
+    while let Some(message) = subscription.next().await {
+        if is_behind {
+            is_behind = !tell.try_send(Incoming::Behind);
         }
-    });
-    let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
-    tokio::spawn(publish(client, subject, waiting));
-    Ok((Arc::new(Nats { outgoing, is_up }), incoming))
+        is_behind |= !tell.try_send(Incoming::Message(message.payload));
+        if tell.is_closed() {
+            return;
+        }
+    }
 }
 
 impl NatsSettings {
@@ -178,13 +222,12 @@ fn pause(attempts: usize) -> Duration {
 }
 
 /// Hands on what is to be told, in order.
-async fn publish(client: Client, subject: String, mut waiting: mpsc::Receiver<Outgoing>) {
-    let subject = async_nats::Subject::from(subject);
+async fn publish(client: Client, mut waiting: queue::Receiver<Outgoing>) {
     while let Some(outgoing) = waiting.recv().await {
         match outgoing {
-            Outgoing::Message(message) => {
-                if let Err(error) = client.publish(subject.clone(), message).await {
-                    tracing::debug!(%error, "a hint was not told");
+            Outgoing::Message(subject, message) => {
+                if let Err(error) = client.publish(subject, message).await {
+                    tracing::debug!(%error, "a message was not told");
                 }
             }
             Outgoing::Flush(done) => {

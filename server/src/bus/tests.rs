@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
@@ -17,8 +16,8 @@ use crate::store::memory::MemoryStore;
 
 /// A bus in memory. What is told while it is cut is lost.
 #[derive(Default)]
-struct Hall {
-    listeners: Mutex<Vec<mpsc::Sender<Incoming>>>,
+pub(super) struct Hall {
+    listeners: Mutex<Vec<queue::Sender<Incoming>>>,
     is_cut: AtomicBool,
 }
 
@@ -28,19 +27,19 @@ struct Seat {
 }
 
 impl Hall {
-    fn join(self: &Arc<Self>) -> Connected {
-        let (tell, incoming) = mpsc::channel(INCOMING_MAX);
+    pub(super) fn join(self: &Arc<Self>) -> Connected {
+        let (tell, incoming) = queue::incoming();
         let mut listeners = self
             .listeners
             .lock()
             .expect("no test panics under this lock");
-        tell.try_send(Incoming::Up).expect("there is room");
+        assert!(tell.try_send(Incoming::Up), "there is room");
         listeners.push(tell);
         let (hall, nth) = (Arc::clone(self), listeners.len() - 1);
         (Arc::new(Seat { hall, nth }), incoming)
     }
 
-    fn cut(&self, is_cut: bool) {
+    pub(super) fn cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, Ordering::SeqCst);
         let said = if is_cut { Incoming::Down } else { Incoming::Up };
         for listener in &*self
@@ -48,7 +47,7 @@ impl Hall {
             .lock()
             .expect("no test panics under this lock")
         {
-            listener.try_send(said.clone()).expect("there is room");
+            assert!(listener.try_send(said.clone()), "there is room");
         }
     }
 }
@@ -88,7 +87,11 @@ fn say(text: &str) -> Call<()> {
     Call::new("test", Actor::default(), append)
 }
 
-fn hello(name: &str) -> Hello {
+pub(super) fn node_id(nth: u64) -> NodeId {
+    NodeId::new(Uuid::from_u128(u128::from(nth) + 1))
+}
+
+pub(super) fn hello(name: &str) -> Hello {
     Hello {
         name: name.into(),
         version: "1".into(),
@@ -150,8 +153,9 @@ impl Following {
         let members = Shared::new(Members::new(own, 60_000));
         let known = members.clone();
         let task = tokio::task::spawn_local(async move {
-            let me = (own, hello);
-            follow(ledgers, connected, known, me, clock, PACE, &meters).await;
+            let bus = Some(Arc::clone(&connected.0));
+            let asks = Asks::new(own, bus, known, Arc::clone(&clock), &meters);
+            follow(ledgers, connected, asks, hello, clock, PACE, &meters).await;
         });
         Self {
             bench,
@@ -368,8 +372,8 @@ fn what_is_no_message_is_counted_and_passed_over() {
 }
 
 /// A real NATS server; it ends with this.
-struct Real {
-    url: String,
+pub(super) struct Real {
+    pub(super) url: String,
     child: std::process::Child,
 }
 
@@ -381,7 +385,7 @@ impl Drop for Real {
 }
 
 impl Real {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let program = std::env::var_os("KLOKKE_NATS").expect("KLOKKE_NATS names the program");
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = probe.local_addr().expect("bound").port();
@@ -409,15 +413,19 @@ fn over_nats() {
     };
     run_local(async {
         let store = Arc::new(MemoryStore::new());
-        let foreign = nats(&settings("foreign", "another")).await;
+        let foreign = nats(&settings("foreign", "another"), node_id(7)).await;
         let mut foreign = foreign.expect("it begins").1;
-        let connected = nats(&settings("one", "ours")).await.expect("it begins");
+        let connected = nats(&settings("one", "ours"), node_id(0))
+            .await
+            .expect("it begins");
         let one = Following::start(&store, connected, 0).await;
-        let connected = nats(&settings("other", "ours")).await.expect("it begins");
+        let connected = nats(&settings("other", "ours"), node_id(1))
+            .await
+            .expect("it begins");
         let other = Following::start(&store, connected, 1).await;
         each_follows_the_other(&one, &other).await;
         // A cluster of another name on the same server hears nothing of this.
-        while let Ok(came) = foreign.try_recv() {
+        while let Some(came) = foreign.try_recv() {
             assert!(
                 !matches!(came, Incoming::Message(_)),
                 "another cluster's message"

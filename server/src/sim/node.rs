@@ -15,7 +15,7 @@ use super::shard::{Shard, gate};
 use super::store::SimStore;
 use super::world::{SimClock, World};
 use crate::bus::{
-    Bus, BusHerald, Hello, INCOMING_MAX, Incoming, Members, NodeId, Pace, Shared, follow,
+    Asks, Bus, BusHerald, Hello, Incoming, Members, NodeId, Pace, Shared, follow, queue,
 };
 use crate::domain::{Domain, OutboxDoor};
 use crate::ledger::{Clock, IDLE_UNLOAD, Ledgers, Setup, ShardGone, SpawnTask, Spawner};
@@ -87,7 +87,7 @@ pub(super) struct Life {
     pub(super) shard: Rc<Shard>,
     pub(super) clock: Arc<dyn Clock>,
     tasks: Arc<Tasks>,
-    incoming: mpsc::Sender<Incoming>,
+    incoming: queue::Sender<Incoming>,
 }
 
 pub(super) struct Node {
@@ -100,14 +100,14 @@ pub(super) struct Node {
 
 /// Where the bus of each node comes in, as long as it lives.
 #[derive(Default)]
-pub(super) struct Hall(Mutex<BTreeMap<usize, mpsc::Sender<Incoming>>>);
+pub(super) struct Hall(Mutex<BTreeMap<usize, queue::Sender<Incoming>>>);
 
 impl Hall {
     fn of(world: &Arc<World>) -> Arc<Self> {
         Arc::clone(world.hall())
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, mpsc::Sender<Incoming>>> {
+    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, queue::Sender<Incoming>>> {
         self.0.lock().expect("no test panics under this lock")
     }
 }
@@ -142,7 +142,7 @@ impl Bus for Seat {
                     }
                     let to = hall.all().get(&other).cloned();
                     if let Some(to) = to {
-                        let _ = to.send(Incoming::Message(message)).await; // It may have died.
+                        let _ = to.try_send(Incoming::Message(message)); // It may have died, or have too much.
                     }
                 });
             }
@@ -197,8 +197,8 @@ impl Node {
             idle_unload: IDLE_UNLOAD,
             meters: telemetry.meters(),
         });
-        let (incoming, comes) = mpsc::channel(INCOMING_MAX);
-        incoming.try_send(Incoming::Up).expect("there is room");
+        let (incoming, comes) = queue::incoming();
+        assert!(incoming.try_send(Incoming::Up), "there is room");
         self.hall.all().insert(self.nth, incoming.clone());
         let domain = Domain::new(ledgers.clone(), Arc::clone(&clock), telemetry.meters());
         let (followed, waiting) = (ledgers.clone(), ledgers.clone());
@@ -222,12 +222,14 @@ impl Node {
                 gone: false,
             };
             let members = Shared::new(Members::new(own, 2_000));
+            let bus = Some(Arc::clone(&seat));
+            let asks = Asks::new(own, bus, members, Arc::clone(&followed_by), &telemetry.meters());
             let connected = (seat, comes);
             follow(
                 followed,
                 connected,
-                members,
-                (own, hello),
+                asks,
+                hello,
                 followed_by,
                 PACE,
                 &telemetry.meters(),

@@ -43,6 +43,21 @@ const CLIENT_NAME: LabelSpec = label("client_name", Values::OneOf(CLIENT_NAMES))
 /// Always empty: a version is the client's own words and would be unbounded.
 const CLIENT_VERSION: LabelSpec = label("client_version", Values::OneOf(&[""]));
 const MESSAGE: LabelSpec = label("type", Values::OneOf(&["publication", "join", "leave"]));
+/// Kinds of questions between nodes, as the bus names them.
+pub const ASKED_KINDS: &[&str] = &[
+    "presence",
+    "presence_stats",
+    "channels",
+    "connections",
+    "info",
+    "direct",
+    "uplink",
+    "publication",
+    "movement",
+    "operation",
+    "unknown",
+];
+const ASKED_KIND: LabelSpec = label("kind", Values::OneOf(ASKED_KINDS));
 const METHOD: LabelSpec = label(
     "method",
     Values::OneOf(&[
@@ -375,10 +390,18 @@ catalogue! {
     BUS_UP: Gauge = "klokke_bus_up", Things, [],
         "1 while the bus between the nodes is there; 0 while what others write is read from the store.";
     BUS_MESSAGES: Counter = "klokke_bus_messages_total", Things,
-        [label("direction", Values::OneOf(&["in", "out"])), label("kind", Values::OneOf(&["commits", "positions", "hello", "unknown", "undecodable"]))],
+        [label("direction", Values::OneOf(&["in", "out"])), label("kind", Values::OneOf(&["commits", "positions", "hello", "asked", "answer", "told", "unknown", "undecodable"]))],
         "Messages told to other nodes or heard of them.";
     BUS_DROPPED: Counter = "klokke_bus_dropped_total", Things, [label("direction", Values::OneOf(&["in", "out"]))],
-        "Hints not told because the bus was away or behind, or not taken because a ledger had too much to do; found later.";
+        "Messages not told because the bus was away or behind, or not taken because there was too much to do or nobody waits any more. Hints of commits are found later.";
+    BUS_ASKED: Counter = "klokke_bus_asked_total", Things,
+        [ASKED_KIND, label("outcome", Values::OneOf(&["ok", "refused", "late", "away", "busy", "too_large"]))],
+        "Questions to other nodes, by what became of them.";
+    BUS_ANSWERED: Counter = "klokke_bus_answered_total", Things,
+        [ASKED_KIND, label("outcome", Values::OneOf(&["ok", "refused", "unknown", "late", "twice", "busy", "too_large"]))],
+        "Questions of other nodes, by what became of them; unknown is what only a newer version answers.";
+    BUS_ASK_DURATION: Histogram(LATENCY_SECONDS) = "klokke_bus_ask_duration_seconds", Seconds, [ASKED_KIND],
+        "From asking another node until its answer, or until there was none.";
     BUS_LOOKS: Counter = "klokke_bus_looks_total", Things, [],
         "Times a loaded ledger was compared with the store because the bus could not be relied on.";
     LEDGER_FOREIGN_COMMITS: Counter = "klokke_ledger_foreign_commits_total", Things, [label("way", Values::OneOf(&["bus", "store"]))],
