@@ -1,12 +1,14 @@
 //! The composition root: takes the command line apart and puts the server together. The only file (with its folder) that
 //! names concrete stores, verifiers and transports; nothing else may.
 
+mod answers;
 mod check;
 pub mod cli;
 mod cluster;
 mod dev;
 mod drain;
 mod edge;
+mod figures;
 mod import;
 mod leave;
 mod ledger;

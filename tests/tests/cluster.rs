@@ -3,6 +3,8 @@
 
 #[path = "cluster/leave.rs"]
 mod leave;
+#[path = "cluster/nodes.rs"]
+mod nodes;
 
 use std::{
     net::SocketAddr,

@@ -5,18 +5,22 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::try_join;
 use klokke_protocol::{ChannelName, ClientInfo, Disconnect, ErrorReply, Position, Unsubscribe};
 
+use super::figures;
+use crate::bus::{Asks, Refused, kind};
 use crate::http::api::{
     ConnectionInfo, Failure, NodeInfo, NodeMetrics, NodeProcess, Outgoing, Range, Realtime, Who,
 };
-use crate::runtime::{Control, Listing, Publishing, Target};
+use crate::runtime::{Control, Listing, Publishing, Target, nodes};
 use crate::session::{HistoryPage, PresenceCount, RESERVED, ServerSubscription};
 use crate::telemetry::{ProcessFigures, Telemetry};
 
 /// The node behind the server API.
 pub(super) struct RunningNode {
     control: Control,
+    asks: Asks,
     telemetry: Telemetry,
     uid: String,
     name: String,
@@ -24,11 +28,12 @@ pub(super) struct RunningNode {
 }
 
 impl RunningNode {
-    pub(super) fn new(control: Control, telemetry: Telemetry, uid: String, name: String) -> Self {
+    pub(super) fn new(control: Control, asks: Asks, telemetry: Telemetry, name: String) -> Self {
         Self {
             control,
+            uid: asks.own().to_string(),
+            asks,
             telemetry,
-            uid,
             name,
             since: Instant::now(),
         }
@@ -99,8 +104,8 @@ impl Realtime for RunningNode {
     ) -> Result<(), Failure> {
         self.control
             .unsubscribe(target(who, Vec::new()), channel, unsubscribe)
-            .await;
-        Ok(())
+            .await
+            .map_err(failure)
     }
 
     async fn disconnect(
@@ -111,8 +116,8 @@ impl Realtime for RunningNode {
     ) -> Result<(), Failure> {
         self.control
             .disconnect(target(who, spared), disconnect)
-            .await;
-        Ok(())
+            .await
+            .map_err(failure)
     }
 
     async fn refresh(
@@ -123,8 +128,8 @@ impl Realtime for RunningNode {
     ) -> Result<(), Failure> {
         self.control
             .refresh(target(who, Vec::new()), expires_at_ms, info)
-            .await;
-        Ok(())
+            .await
+            .map_err(failure)
     }
 
     async fn channels(&self) -> Result<Vec<(ChannelName, u32)>, Failure> {
@@ -153,19 +158,40 @@ impl Realtime for RunningNode {
         let shown = open.into_iter().map(|it| ConnectionInfo {
             client: it.client,
             user: it.user,
-            transport: it.transport.to_owned(),
-            protocol: it.protocol.to_owned(),
+            transport: it.transport.into_owned(),
+            protocol: it.protocol.into_owned(),
             channels: it.channels,
         });
         Ok(shown.collect())
     }
 
     async fn nodes(&self) -> Result<Vec<NodeInfo>, Failure> {
-        let counts = self.control.counts().await.map_err(failure)?;
+        let others = nodes::everybody(&self.asks, kind::INFO, Bytes::new());
+        let (own, others) = try_join(self.info(), others).await.map_err(failure)?;
+        let others: Option<Vec<NodeInfo>> = others.into_iter().map(figures::read).collect();
+        let mut all = others.ok_or_else(Failure::internal)?;
+        all.push(own);
+        all.sort_unstable_by(|a, b| (&a.name, &a.uid).cmp(&(&b.name, &b.uid)));
+        Ok(all)
+    }
+}
+
+impl RunningNode {
+    /// This node's figures, for others.
+    pub(super) async fn figures(&self) -> Result<Bytes, Refused> {
+        let info = self.info().await.map_err(|error| Refused {
+            code: error.code,
+            text: error.message,
+        })?;
+        Ok(figures::write(info))
+    }
+
+    async fn info(&self) -> Result<NodeInfo, ErrorReply> {
+        let counts = self.control.counts().await?;
         let process = ProcessFigures::now();
         let interval = self.since.elapsed().as_secs_f64();
         let totals = self.telemetry.totals().into_iter();
-        Ok(vec![NodeInfo {
+        Ok(NodeInfo {
             uid: self.uid.clone(),
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -182,7 +208,7 @@ impl Realtime for RunningNode {
                 cpu: 100.0 * process.cpu_seconds / interval.max(1.0),
                 rss: process.resident_bytes,
             },
-        }])
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use klokke_protocol::DisconnectCode;
 use tokio::task::JoinHandle;
 
+use super::answers::Answers;
 use super::cluster::Cluster;
 use super::edge::RunningNode;
 use super::leave::{Leave, until_told_to_stop};
@@ -152,14 +153,19 @@ pub(super) async fn start(
         telemetry: telemetry.clone(),
         meters: telemetry.meters(),
         clock: Arc::clone(&clock),
+        asks: cluster.asks(),
     };
     let control = prepared.control(&services);
-    let realtime = RunningNode::new(
+    let realtime = Arc::new(RunningNode::new(
         control.clone(),
+        cluster.asks(),
         telemetry.clone(),
-        node_id,
         node_name(config),
-    );
+    ));
+    cluster.asks().answer_with(Arc::new(Answers {
+        control: control.clone(),
+        node: Arc::clone(&realtime),
+    }));
     say_what_runs(&telemetry.meters());
     let leave = Arc::<Leave>::default();
     let admission = settings::admission(config);
@@ -167,7 +173,7 @@ pub(super) async fn start(
     let edge = crate::http::router(crate::http::Parts {
         domain: domain.clone(),
         verifier: Arc::clone(&verification.connections) as _,
-        realtime: Arc::new(realtime),
+        realtime,
         vitals: Arc::new(NodeVitals {
             store: Arc::clone(&store),
             leave: Arc::clone(&leave),

@@ -21,7 +21,7 @@ use super::parts::Part;
 use super::wire::{self, Answer, Asked, Outcome};
 use super::{Bus, MESSAGE_BYTES_MAX, NodeId, Shared, kind};
 use crate::ledger::Clock;
-use crate::telemetry::{Meters, catalogue};
+use crate::telemetry::{Count, Meters, catalogue};
 
 /// What the rest of a question's message takes.
 const HEAD_BYTES: usize = 256;
@@ -111,8 +111,10 @@ pub trait Answering: Send + Sync + 'static {
     async fn answer(&self, from: NodeId, question: Question) -> Result<Bytes, Refused>;
 
     /// A node told something that wants no answer. In the order in which it told; must not wait.
-    fn told(&self, from: NodeId, told: Question) {
+    /// False when it is not known here or could not be taken.
+    fn told(&self, from: NodeId, told: Question) -> bool {
         let _ = (from, told);
+        false
     }
 }
 
@@ -131,6 +133,9 @@ struct Inner {
     desk: Arc<Mutex<Desk>>,
     /// What others asked and is worked on.
     work: Arc<Work>,
+    told: Count,
+    dropped_out: Count,
+    dropped_in: Count,
 }
 
 impl Asks {
@@ -152,6 +157,9 @@ impl Asks {
             answering: OnceLock::new(),
             desk: Arc::default(),
             work: Arc::default(),
+            told: meters.counter(catalogue::BUS_MESSAGES, &["out", "told"]),
+            dropped_out: meters.counter(catalogue::BUS_DROPPED, &["out"]),
+            dropped_in: meters.counter(catalogue::BUS_DROPPED, &["in"]),
         }))
     }
 
@@ -166,6 +174,12 @@ impl Asks {
     #[must_use]
     pub fn own(&self) -> NodeId {
         self.0.own
+    }
+
+    /// Whether there is a way to others, be they there or not.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.0.bus.is_some()
     }
 
     /// The nodes there are.
@@ -226,14 +240,13 @@ impl Asks {
         let Some(bus) = &self.0.bus else {
             return true; // Nobody is left out.
         };
-        let meters = &self.0.meters;
         if told.body.len() + HEAD_BYTES <= MESSAGE_BYTES_MAX
             && bus.tell(wire::told(self.0.own, told))
         {
-            meters.count(catalogue::BUS_MESSAGES, &["out", "told"]);
+            self.0.told.add(1);
             return true;
         }
-        meters.count(catalogue::BUS_DROPPED, &["out"]);
+        self.0.dropped_out.add(1);
         false
     }
 
@@ -323,7 +336,7 @@ impl Asks {
         let number = answer.number;
         if !desk.waits_for(from, number) {
             // The asker gave up, or it came twice.
-            return self.0.meters.count(catalogue::BUS_DROPPED, &["in"]);
+            return self.0.dropped_in.add(1);
         }
         let answer = match answer.outcome {
             Outcome::Busy => Err(AskError::Busy),
@@ -340,8 +353,9 @@ impl Asks {
 
     /// A node told something.
     pub(super) fn told(&self, from: NodeId, told: Question) {
-        if let Some(answering) = self.0.answering.get() {
-            answering.told(from, told);
+        let answering = self.0.answering.get();
+        if !answering.is_some_and(|it| it.told(from, told)) {
+            self.0.dropped_in.add(1);
         }
     }
 
@@ -367,7 +381,7 @@ impl Inner {
 
     fn send(&self, to: NodeId, answer: Answer) {
         if !self.try_send(to, wire::answer(self.own, to, answer)) {
-            self.meters.count(catalogue::BUS_DROPPED, &["out"]);
+            self.dropped_out.add(1);
         }
     }
 
@@ -437,7 +451,7 @@ impl Inner {
             let message = wire::answer(self.own, to, answer);
             while !self.try_send(to, message.clone()) {
                 if self.clock.now_ms() > until_ms {
-                    self.meters.count(catalogue::BUS_DROPPED, &["out"]);
+                    self.dropped_out.add(1);
                     return count("late");
                 }
                 tokio::time::sleep(FOR_ROOM).await;

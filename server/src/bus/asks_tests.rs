@@ -52,9 +52,10 @@ impl Answering for Echo {
         }
     }
 
-    fn told(&self, _: NodeId, told: Question) {
+    fn told(&self, _: NodeId, told: Question) -> bool {
         let mut all = self.told.lock().expect("no test panics under this lock");
         all.push(told.body);
+        true
     }
 }
 

@@ -33,6 +33,12 @@ impl NodeId {
         Self(id)
     }
 
+    /// As [`std::fmt::Display`] writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
+
     pub(super) const fn to_bytes(self) -> [u8; 16] {
         *self.0.as_bytes()
     }

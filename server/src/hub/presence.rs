@@ -1,4 +1,4 @@
-//! Who is in a channel: this shard's part, and how the parts of all shards become one answer.
+//! Who is in a channel: this shard's part, and how the parts of all shards and nodes become one answer.
 //!
 //! Presence is the list of subscriptions itself, so it needs no time to live: who is gone is not in it.
 
@@ -40,6 +40,18 @@ pub struct PresenceTally {
 }
 
 impl PresenceTally {
+    /// The part of another node.
+    #[must_use]
+    pub fn of(clients: u32, users: impl IntoIterator<Item = String>) -> Self {
+        let users = users.into_iter().map(String::into_boxed_str).collect();
+        Self { clients, users }
+    }
+
+    /// The users, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.users.iter().map(AsRef::as_ref)
+    }
+
     /// Adds another shard's part.
     pub fn merge(&mut self, other: Self) {
         self.clients = self.clients.saturating_add(other.clients);

@@ -1,21 +1,22 @@
-//! The node from outside of its shards: what the server API, operators and shutdown ask of it.
+//! The node from outside of its shards: what the server API, operators and shutdown ask of it and, through it, of all nodes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use klokke_protocol::{
     ChannelName, ClientInfo, ErrorCode, ErrorReply, StreamPosition, Unsubscribe,
 };
 use tokio::sync::oneshot;
 
-use super::Services;
 use super::mailbox::{
     ConnectionInfo, Counts, Directive, Judgement, Listing, Question, ShardInput, Shards, Target,
 };
 use super::publish::{self, Published, Publishing};
 use super::streams::{self, PageWish, Reader};
+use super::{Services, nodes};
 use crate::hub::PresenceTally;
 use crate::session::{Event, HistoryPage, Namespace, PresenceCount, ServerSubscription};
 
@@ -31,7 +32,8 @@ impl Control {
     /// everywhere but to the domain.
     ///
     /// # Errors
-    /// 102 for an unknown namespace, 107 for an empty payload or a domain channel, 111 when busy.
+    /// 102 for an unknown namespace, 106 when it is more than nodes tell each other, 107 for an empty payload or a domain channel,
+    /// 111 when busy.
     pub async fn publish(
         &self,
         channel: &ChannelName,
@@ -47,10 +49,12 @@ impl Control {
             return publish::commit(services, channel.clone(), publishing, "api").await;
         }
         let publication = publish::unstreamed(&self.services, channel.clone(), publishing);
+        let told = nodes::publication(&self.services, &publication)?;
         let given = self
             .shards
             .give_all(None, || ShardInput::Publish(Arc::clone(&publication)));
         given.map_err(|_| ErrorReply::from(ErrorCode::TOO_MANY_REQUESTS))?;
+        nodes::tell(&self.services, told);
         Ok(Published::default())
     }
 
@@ -95,17 +99,19 @@ impl Control {
         removed.map_err(|error| streams::error_of(&error))
     }
 
-    /// Who is present in a channel.
+    /// Who is present in a channel, on all nodes.
     ///
     /// # Errors
-    /// 102, 108 when presence is off, 111 when busy.
+    /// 102, 108 when presence is off, 111 when busy, 100 when another node cannot be asked.
     pub async fn presence(
         &self,
         channel: &ChannelName,
     ) -> Result<Vec<Arc<ClientInfo>>, ErrorReply> {
         self.keeps_presence(channel)?;
-        let parts = self.survey(|reply| Question::Presence(channel.clone(), reply));
-        Ok(parts.await?.into_iter().flatten().collect())
+        let others = nodes::presence(self.services.asks.clone(), channel.clone());
+        let (mut present, others) = try_join(self.presence_here(channel), others).await?;
+        present.extend(others.into_iter().map(Arc::new));
+        Ok(present)
     }
 
     /// How many are present in a channel.
@@ -114,28 +120,30 @@ impl Control {
     /// See [`Control::presence`].
     pub async fn presence_stats(&self, channel: &ChannelName) -> Result<PresenceCount, ErrorReply> {
         self.keeps_presence(channel)?;
-        let parts = self.survey(|reply| Question::Tally(channel.clone(), reply));
-        let mut sum = PresenceTally::default();
-        parts.await?.into_iter().for_each(|part| sum.merge(part));
+        let others = nodes::tally(self.services.asks.clone(), channel.clone());
+        let (mut sum, others) = try_join(self.tally_here(channel), others).await?;
+        sum.merge(others);
         Ok(PresenceCount {
             clients: sum.clients(),
             users: sum.users(),
         })
     }
 
-    /// Every channel with a subscriber, with how many.
+    /// Every channel with a subscriber on any node, with how many.
     ///
     /// # Errors
-    /// 111 when busy.
+    /// 111 when busy, 100 when another node cannot be asked.
     pub async fn channels(&self) -> Result<BTreeMap<ChannelName, usize>, ErrorReply> {
-        let mut sum = BTreeMap::new();
-        for (channel, count) in self.survey(Question::Channels).await?.into_iter().flatten() {
-            *sum.entry(channel).or_default() += count;
+        let others = nodes::channels(&self.services.asks);
+        let (mut sum, others) = try_join(self.channels_here(), others).await?;
+        for (channel, count) in others {
+            let all = sum.entry(channel).or_default();
+            *all = count.saturating_add(*all);
         }
         Ok(sum)
     }
 
-    /// How much the node holds. Users and channels on several shards count several times.
+    /// How much this node holds. Users and channels on several shards count several times.
     ///
     /// # Errors
     /// 111 when busy.
@@ -151,23 +159,22 @@ impl Control {
             }))
     }
 
-    /// A page of open connections, in the order of their ids.
+    /// A page of the open connections of all nodes, in the order of their ids.
     ///
     /// # Errors
-    /// 111 when busy.
+    /// 111 when busy, 100 when another node cannot be asked.
     pub async fn connections(&self, listing: &Listing) -> Result<Vec<ConnectionInfo>, ErrorReply> {
-        let parts = self.survey(|reply| Question::Connections(listing.clone(), reply));
-        let mut found: Vec<_> = parts.await?.into_iter().flatten().collect();
-        found.sort_unstable_by(|a, b| a.client.cmp(&b.client));
-        found.truncate(listing.limit);
-        Ok(found)
+        let others = nodes::connections(&self.services.asks, listing);
+        let (mut found, others) = try_join(self.connections_here(listing), others).await?;
+        found.extend(others);
+        Ok(page(found, listing))
     }
 
     /// Subscribes the sessions meant.
     ///
     /// # Errors
     /// 102 for an unknown namespace, 103 for a channel of the domain, 107 for a name or a time
-    /// that cannot be.
+    /// that cannot be, 100 when another node cannot be asked.
     pub async fn subscribe(
         &self,
         target: Target,
@@ -187,36 +194,53 @@ impl Control {
             return Err(ErrorCode::BAD_REQUEST.into());
         }
         self.tell(target, Event::Subscribe(Box::new(subscription)))
-            .await;
-        Ok(())
+            .await
     }
 
     /// Ends a subscription (or, without a channel, all) of the sessions meant.
+    ///
+    /// # Errors
+    /// 100 when another node cannot be asked; this one's sessions are done.
     pub async fn unsubscribe(
         &self,
         target: Target,
         channel: Option<ChannelName>,
         unsubscribe: Unsubscribe,
-    ) {
+    ) -> Result<(), ErrorReply> {
         let event = Event::Unsubscribe {
             channel,
             unsubscribe,
         };
-        self.tell(target, event).await;
+        self.tell(target, event).await
     }
 
     /// Ends the connections meant.
-    pub async fn disconnect(&self, target: Target, disconnect: klokke_protocol::Disconnect) {
-        self.tell(target, Event::Disconnect(disconnect)).await;
+    ///
+    /// # Errors
+    /// 100 when another node cannot be asked; this one's sessions are done.
+    pub async fn disconnect(
+        &self,
+        target: Target,
+        disconnect: klokke_protocol::Disconnect,
+    ) -> Result<(), ErrorReply> {
+        self.tell(target, Event::Disconnect(disconnect)).await
     }
 
     /// Prolongs the connections meant, or ends them when the moment is past.
-    pub async fn refresh(&self, target: Target, expires_at_ms: Option<u64>, info: Option<Bytes>) {
+    ///
+    /// # Errors
+    /// 100 when another node cannot be asked; this one's sessions are done.
+    pub async fn refresh(
+        &self,
+        target: Target,
+        expires_at_ms: Option<u64>,
+        info: Option<Bytes>,
+    ) -> Result<(), ErrorReply> {
         let event = Event::Refresh {
             expires_at_ms,
             info,
         };
-        self.tell(target, event).await;
+        self.tell(target, event).await
     }
 
     /// Ends the connections that may not go on, by who they are.
@@ -231,11 +255,52 @@ impl Control {
         self.shards.send_all(|| ShardInput::Drain { over }).await;
     }
 
-    async fn tell(&self, target: Target, event: Event) {
+    /// On all nodes; what can be done is done, also when one of them does not answer.
+    async fn tell(&self, target: Target, event: Event) -> Result<(), ErrorReply> {
         let directive = Directive { target, event };
+        self.direct_here(directive.clone()).await;
+        nodes::direct(&self.services.asks, &directive).await
+    }
+
+    pub(super) async fn direct_here(&self, directive: Directive) {
         self.shards
             .send_all(|| ShardInput::Tell(directive.clone()))
             .await;
+    }
+
+    pub(super) async fn presence_here(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<Vec<Arc<ClientInfo>>, ErrorReply> {
+        let parts = self.survey(|reply| Question::Presence(channel.clone(), reply));
+        Ok(parts.await?.into_iter().flatten().collect())
+    }
+
+    pub(super) async fn tally_here(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<PresenceTally, ErrorReply> {
+        let parts = self.survey(|reply| Question::Tally(channel.clone(), reply));
+        let mut sum = PresenceTally::default();
+        parts.await?.into_iter().for_each(|part| sum.merge(part));
+        Ok(sum)
+    }
+
+    pub(super) async fn channels_here(&self) -> Result<BTreeMap<ChannelName, usize>, ErrorReply> {
+        let mut sum = BTreeMap::new();
+        for (channel, count) in self.survey(Question::Channels).await?.into_iter().flatten() {
+            *sum.entry(channel).or_default() += count;
+        }
+        Ok(sum)
+    }
+
+    pub(super) async fn connections_here(
+        &self,
+        listing: &Listing,
+    ) -> Result<Vec<ConnectionInfo>, ErrorReply> {
+        let parts = self.survey(|reply| Question::Connections(listing.clone(), reply));
+        let found = parts.await?.into_iter().flatten().collect();
+        Ok(page(found, listing))
     }
 
     async fn survey<T>(
@@ -269,4 +334,11 @@ impl Control {
             None => Err(ErrorCode::UNKNOWN_CHANNEL.into()),
         }
     }
+}
+
+/// The page of what several have found.
+fn page(mut found: Vec<ConnectionInfo>, listing: &Listing) -> Vec<ConnectionInfo> {
+    found.sort_unstable_by(|a, b| a.client.cmp(&b.client));
+    found.truncate(listing.limit);
+    found
 }

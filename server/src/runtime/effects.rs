@@ -4,12 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use klokke_protocol::{
     ChannelName, ClientInfo, Codec, Disconnect, DisconnectCode, ErrorCode, ErrorReply,
 };
 use tokio::sync::oneshot;
 
 use super::mailbox::{ConnectionInfo, Counts, Listing, Question, ShardInput};
+use super::nodes;
 use super::publish::{self, Publishing};
 use super::shard::{Shard, goodbye};
 use super::streams::{self, PageWish, Reader};
@@ -242,18 +244,24 @@ impl Shard {
             }
             Ok(false) => {
                 let publication = publish::unstreamed(&self.services, channel, publishing);
-                let outcome = self.shards.give_all(Some(self.index), || {
-                    ShardInput::Publish(Arc::clone(&publication))
-                });
-                if outcome.is_ok() {
-                    self.note_message(hub::Kind::Publication, &publication.channel);
-                    let now = self.now_ms();
-                    self.core.borrow_mut().hub.publish(&publication, now);
-                }
-                let busy = |_| ErrorCode::TOO_MANY_REQUESTS.into();
-                self.answer(key, ticket, Answer::Published(outcome.map_err(busy)));
+                let outcome = self.publish_unstreamed(&publication);
+                self.answer(key, ticket, Answer::Published(outcome));
             }
         }
+    }
+
+    /// To subscribers everywhere, at most once.
+    fn publish_unstreamed(&self, publication: &Arc<hub::Publication>) -> Result<(), ErrorReply> {
+        let told = nodes::publication(&self.services, publication)?;
+        let given = self.shards.give_all(Some(self.index), || {
+            ShardInput::Publish(Arc::clone(publication))
+        });
+        given.map_err(|_| ErrorReply::from(ErrorCode::TOO_MANY_REQUESTS))?;
+        self.note_message(hub::Kind::Publication, &publication.channel);
+        let now = self.now_ms();
+        self.core.borrow_mut().hub.publish(publication, now);
+        nodes::tell(&self.services, told);
+        Ok(())
     }
 
     fn history(self: &Rc<Self>, key: ConnKey, effect: HistoryEffect) {
@@ -274,9 +282,11 @@ impl Shard {
     fn presence(self: &Rc<Self>, key: ConnKey, ticket: Ticket, channel: &ChannelName) {
         let mut present = self.core.borrow().hub.presence(channel);
         let parts = self.survey(|reply| Question::Presence(channel.clone(), reply));
-        self.ask(collect(parts), move |shard, parts| {
-            let answer = parts.map(|parts| {
+        let others = nodes::presence(self.services.asks.clone(), channel.clone());
+        self.ask(try_join(collect(parts), others), move |shard, parts| {
+            let answer = parts.map(|(parts, others)| {
                 present.extend(parts.into_iter().flatten());
+                present.extend(others.into_iter().map(Arc::new));
                 present
             });
             shard.answer(key, ticket, Answer::Presence(answer));
@@ -286,9 +296,11 @@ impl Shard {
     fn presence_stats(self: &Rc<Self>, key: ConnKey, ticket: Ticket, channel: &ChannelName) {
         let mut tally = self.core.borrow().hub.presence_tally(channel);
         let parts = self.survey(|reply| Question::Tally(channel.clone(), reply));
-        self.ask(collect(parts), move |shard, parts| {
-            let answer = parts.map(|parts| {
+        let others = nodes::tally(self.services.asks.clone(), channel.clone());
+        self.ask(try_join(collect(parts), others), move |shard, parts| {
+            let answer = parts.map(|(parts, others)| {
                 parts.into_iter().for_each(|part| tally.merge(part));
+                tally.merge(others);
                 count_of(&tally)
             });
             shard.answer(key, ticket, Answer::PresenceStats(answer));
@@ -348,10 +360,10 @@ impl Shard {
             .map(|(key, it)| ConnectionInfo {
                 client: it.client.to_string(),
                 user: it.user.to_string(),
-                transport: it.door.name(),
+                transport: it.door.name().into(),
                 protocol: match it.session.wire().codec() {
-                    Codec::Json => "json",
-                    Codec::Protobuf => "protobuf",
+                    Codec::Json => "json".into(),
+                    Codec::Protobuf => "protobuf".into(),
                 },
                 channels: core
                     .hub

@@ -3,6 +3,7 @@
 //! Commits and answers of ledgers share that queue, so a shard hears of both in the order the ledger
 //! made them. A shard's loop never waits for another's queue; whoever may not wait is refused instead.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -90,9 +91,9 @@ pub struct ConnectionInfo {
     /// The user; empty when anonymous.
     pub user: String,
     /// By which door it came.
-    pub transport: &'static str,
+    pub transport: Cow<'static, str>,
     /// How its messages are written: `json` or `protobuf`.
-    pub protocol: &'static str,
+    pub protocol: Cow<'static, str>,
     /// Its channels in generic namespaces.
     pub channels: Vec<String>,
     /// Bytes waiting because it reads slowly.
@@ -206,6 +207,18 @@ impl Shards {
         mailbox.inputs.try_send(input).map_err(|_| self.full())
     }
 
+    /// Gives commands of an emulated connection to the shard that has it, which its secret begins with. One that no shard has is
+    /// nobody's: the sender must not learn that.
+    pub(super) fn route(&self, secret: &str, frame: Bytes) -> Result<(), Busy> {
+        match owner_of(secret) {
+            Some(owner) if owner < self.count() => {
+                let secret = secret.into();
+                self.give(owner, ShardInput::Uplink { secret, frame })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives something to every shard but `but`, or to none of them.
     pub(super) fn give_all(
         &self,
@@ -236,6 +249,11 @@ impl Shards {
         self.meters.count(catalogue::SHARD_MAILBOX_FULL, &[]);
         Busy
     }
+}
+
+/// The shard that an emulated connection's secret begins with.
+pub(super) fn owner_of(secret: &str) -> Option<usize> {
+    usize::from_str_radix(secret.get(..4)?, 16).ok()
 }
 
 impl Spawner for Shards {

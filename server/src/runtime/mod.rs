@@ -4,7 +4,7 @@
 //! thread touches (`shard`). What happens to it from outside is one closed enum in a bounded queue
 //! (`mailbox`); what its sessions want is carried out in `effects`, operations in `calls`; commits reach
 //! its subscribers by `delivery`, behind changed rights (`entering`). Who comes first when there is too much, `admitting`
-//! and `steering` carry out. This room moves; it decides
+//! and `steering` carry out. What other nodes hear and are asked of this one's connections is `nodes`'. This room moves; it decides
 //! nothing: rights are `people`'s, order is `ledger`'s, the protocol is `session`'s.
 //!
 //! Order of calls: [`Prepared::new`]; ledgers made with its spawner and outlet; [`Prepared::start`];
@@ -20,6 +20,7 @@ mod effects;
 mod entering;
 mod mailbox;
 mod node;
+pub mod nodes;
 mod positions;
 mod publish;
 mod shard;
@@ -43,6 +44,7 @@ pub use publish::{Published, Publishing};
 
 use crate::admission;
 use crate::auth::TokenVerifier;
+use crate::bus::Asks;
 use crate::domain::Domain;
 use crate::ledger::Clock;
 use crate::session;
@@ -76,4 +78,6 @@ pub struct Services {
     pub meters: Meters,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How other nodes are asked and told.
+    pub asks: Asks,
 }

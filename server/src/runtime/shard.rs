@@ -24,6 +24,7 @@ use super::Services;
 use super::admitting::Keeper;
 use super::connections::{Connection, Connections};
 use super::mailbox::{Inbound, ShardInput, Shards};
+use super::nodes;
 use super::positions::{self, Positions};
 use super::sink::{Outcome, Sink};
 use super::steering::Steering;
@@ -385,13 +386,14 @@ impl Shard {
         }
     }
 
-    /// Tells every shard who came or went. Presence is the truth; this is news, and may be lost
+    /// Tells every shard, and other nodes, who came or went. Presence is the truth; this is news, and may be lost
     /// when shards have too much waiting.
     pub(super) fn announce(&self, news: Announcement) {
         let news = Arc::new(news);
         let _ = self
             .shards
             .give_all(Some(self.index), || ShardInput::Announce(Arc::clone(&news)));
+        nodes::announce(&self.services, &news);
         self.note_message(news.movement.into(), &news.channel);
         self.core.borrow_mut().hub.announce(&news, self.now_ms());
         self.work.notify_one();
@@ -560,8 +562,12 @@ impl Host for Shard {
         node: &'a str,
         frame: Bytes,
     ) -> LocalFuture<'a, Uplink> {
-        let outcome = self.route(session, node, frame);
-        Box::pin(std::future::ready(outcome))
+        if node.is_empty() || *node == *self.services.session.node {
+            let outcome = self.route(session, frame);
+            return Box::pin(std::future::ready(outcome));
+        }
+        let asks = self.services.asks.clone();
+        Box::pin(nodes::uplink(asks, node, session, frame))
     }
 
     fn edge(

@@ -23,6 +23,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::*;
 use crate::auth::mint::{Claims, SigningKey};
 use crate::auth::{ClaimRules, JwtVerifier, KeyMaterial, KeyRing, VerificationKey};
+use crate::bus;
 use crate::domain::OutboxDoor;
 use crate::ledger::{Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, SystemClock};
 use crate::people::{Change, Roster};
@@ -183,6 +184,9 @@ fn start_with_gate(
     let edge = axum::Router::new().route("/health", axum::routing::get(async || "well"));
     let load = Arc::new(admission::Load::new(SHARDS));
     let domain = Domain::new(ledgers.clone(), Arc::clone(&clock), telemetry.meters());
+    let own = bus::NodeId::new(uuid::Uuid::from_u128(1));
+    let members = bus::Shared::new(bus::Members::new(own, 60_000));
+    let asks = Asks::new(own, None, members, Arc::clone(&clock), &telemetry.meters());
     let services = Services {
         subscription_tokens: Arc::<JwtVerifier>::clone(&tokens),
         tokens,
@@ -196,6 +200,7 @@ fn start_with_gate(
         telemetry: telemetry.clone(),
         meters: telemetry.meters(),
         clock,
+        asks,
     };
     let control = prepared.control(&services);
     let door = Admission::new(Limits::default());

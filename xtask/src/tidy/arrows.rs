@@ -73,6 +73,7 @@ const ROOMS: &[Room] = &[
         name: "runtime",
         may_name: &[
             "auth",
+            "bus",
             "transport",
             "domain",
             "people",
