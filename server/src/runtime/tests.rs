@@ -658,7 +658,11 @@ async fn the_server_api_reaches_sessions_wherever_they_are() {
     assert_eq!(all.len(), SHARDS + 1, "who names nobody lists everybody");
     assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
     let gone = DisconnectCode::FORCE_DISCONNECT.into();
-    server.control.disconnect(target.clone(), gone).await;
+    server
+        .control
+        .disconnect(target.clone(), gone)
+        .await
+        .unwrap();
     for client in &mut clients {
         assert_eq!(client.close_code().await, 3503);
     }
@@ -666,7 +670,11 @@ async fn the_server_api_reaches_sessions_wherever_they_are() {
     let open = server.control.connections(&listing(&target, "", 10)).await;
     assert!(open.unwrap().is_empty());
     let gone = DisconnectCode::FORCE_DISCONNECT.into();
-    server.control.disconnect(Target::default(), gone).await;
+    server
+        .control
+        .disconnect(Target::default(), gone)
+        .await
+        .unwrap();
     for (channel, code) in [
         ("nope:a", 102),
         ("unit:G10001", 103),
