@@ -95,7 +95,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     (
         "klokke_bus_asked_total",
-        "there must be other nodes: server/src/bus/asks_tests.rs, tests/tests/nodes.rs",
+        "there must be other nodes: server/src/bus/asks_tests.rs, tests/tests/cluster/nodes.rs",
     ),
     (
         "klokke_bus_answered_total",

@@ -32,9 +32,6 @@ const LATE_BY: Duration = Duration::from_secs(1);
 /// How long an answer's part waits before it is looked whether there is room for it.
 const FOR_ROOM: Duration = Duration::from_millis(5);
 
-/// How long after the bus came a node may not yet know all others: they say so every second.
-const UNKNOWN_FOR: Duration = Duration::from_secs(2);
-
 /// Something asked, or told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -197,9 +194,9 @@ impl Asks {
         if self.0.bus.is_none() {
             return Ok(());
         }
-        let since = self.0.desk().up_since;
-        let known = since.is_some_and(|since| since.elapsed() >= UNKNOWN_FOR);
-        known.then_some(()).ok_or(AskError::Away)
+        let from = self.0.desk().whole_from;
+        let is_whole = from.is_some_and(|from| from <= tokio::time::Instant::now());
+        is_whole.then_some(()).ok_or(AskError::Away)
     }
 
     /// Asks one node.
@@ -296,7 +293,7 @@ impl Asks {
         let count = |outcome| {
             inner
                 .meters
-                .count(catalogue::BUS_ANSWERED, &[kind, outcome])
+                .count(catalogue::BUS_ANSWERED, &[kind, outcome]);
         };
         let late_by = u64::try_from(LATE_BY.as_millis()).unwrap_or(0);
         if inner.clock.now_ms() > asked.until_ms.saturating_add(late_by) {
@@ -359,11 +356,11 @@ impl Asks {
         }
     }
 
-    /// The bus came or went: nobody who was asked can answer when it is away.
-    pub(super) fn set_up(&self, is_up: bool) {
+    /// The bus came, and after so long all others that live were heard; or it went, and nobody who was asked can answer.
+    pub(super) fn set_up(&self, known_in: Option<Duration>) {
         let mut desk = self.0.desk();
-        desk.up_since = is_up.then(tokio::time::Instant::now);
-        if !is_up {
+        desk.whole_from = known_in.map(|wait| tokio::time::Instant::now() + wait);
+        if known_in.is_none() {
             desk.fail(|_| true);
         }
     }

@@ -35,8 +35,8 @@ pub(super) struct Desk {
     seen: HashSet<(NodeId, u64)>,
     /// The same, the oldest first.
     seen_order: VecDeque<(NodeId, u64)>,
-    /// Since when the bus is there.
-    pub(super) up_since: Option<Instant>,
+    /// From when on all others that live are known; nothing while the bus is away.
+    pub(super) whole_from: Option<Instant>,
 }
 
 struct Waiting {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use super::nats::RECONNECT_PAUSE_MAX;
 use super::wire::Heard;
 use super::{
     Asks, Bus, Change, Hello, Incoming, MESSAGE_BYTES_MAX, Members, Message, NodeId, Shared, wire,
@@ -130,6 +131,8 @@ struct Follower<S: State> {
     pace: Pace,
     counts: Counts,
     is_up: bool,
+    /// Whether the bus was there and went.
+    was_away: bool,
     /// Where each ledger stood when it was last told.
     told: HashMap<LedgerId, u64>,
     /// Ledgers still to be looked at in this round.
@@ -161,6 +164,7 @@ pub async fn follow<S: State>(
         pace,
         counts: Counts::new(meters),
         is_up: false,
+        was_away: false,
         told: HashMap::new(),
         sweep: VecDeque::new(),
         part: 0,
@@ -241,7 +245,14 @@ impl<S: State> Follower<S> {
 
     fn set_up(&mut self, is_up: bool) {
         self.is_up = is_up;
-        self.asks.set_up(is_up);
+        // Each says at once that it is there when it has the bus; when it was away, some may have it again later than others.
+        let again = match self.was_away {
+            true => RECONNECT_PAUSE_MAX,
+            false => Duration::ZERO,
+        };
+        let known_in = 2 * self.pace.hello + again;
+        self.asks.set_up(is_up.then_some(known_in));
+        self.was_away |= !is_up;
         self.counts.up.set(i64::from(is_up));
         self.members.set_up(is_up);
     }

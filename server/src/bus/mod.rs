@@ -37,12 +37,12 @@ pub use wire::{Answer, Asked, FORMAT, Hello, Message, Position, Undecodable};
 /// Largest message told. NATS refuses more than a megabyte unless told otherwise; what is larger is only named, and read from the store.
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 
-/// Messages that may wait to be handed to the bus. A thousand commits are a fifth of a second of the busiest node; a bus that is further
-/// behind is as good as away.
-pub const OUTGOING_MAX: usize = 1_024;
+/// Messages that may wait to be handed to the bus: a few commits of a hundred kilobytes, or some tenths of a second of a node that publishes
+/// to channels without history as fast as it can. A bus that is further behind is as good as away.
+pub const OUTGOING_MAX: usize = 16_384;
 
-/// Messages heard that may wait to be looked at; a fifth of a second of a busy cluster.
-pub const INCOMING_MAX: usize = 4_096;
+/// Messages heard that may wait to be looked at; some tenths of a second of a busy cluster.
+pub const INCOMING_MAX: usize = 16_384;
 
 /// What those may be together, in bytes: more than an answer in parts, so that one does not push itself out.
 pub const INCOMING_BYTES_MAX: usize = 64 * 1024 * 1024;

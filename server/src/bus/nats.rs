@@ -15,7 +15,7 @@ use super::queue::{self, Sender};
 use super::{Bus, Connected, INCOMING_MAX, Incoming, NodeId};
 
 /// Longest pause between attempts to reach NATS again.
-const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+pub(super) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Messages handed on that NATS' client has not written yet: few, for it counts no bytes.
 const HANDED_ON_MAX: usize = 32;

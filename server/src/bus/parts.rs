@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn large() -> Bytes {
-        let bytes = (0..2 * PART_BYTES + 7).map(|n| (n % 251) as u8);
+        let bytes = (0..251).cycle().take(2 * PART_BYTES + 7);
         bytes.collect::<Vec<_>>().into()
     }
 
