@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -223,7 +222,13 @@ impl Node {
             };
             let members = Shared::new(Members::new(own, 2_000));
             let bus = Some(Arc::clone(&seat));
-            let asks = Asks::new(own, bus, members, Arc::clone(&followed_by), &telemetry.meters());
+            let asks = Asks::new(
+                own,
+                bus,
+                members,
+                Arc::clone(&followed_by),
+                &telemetry.meters(),
+            );
             let connected = (seat, comes);
             follow(
                 followed,
