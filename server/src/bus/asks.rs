@@ -342,7 +342,7 @@ impl Asks {
             Outcome::Part(part) => match desk.join(number, part) {
                 Ok(None) => return,
                 Ok(Some(whole)) => Ok(whole),
-                Err(_) => Err(AskError::TooLarge),
+                Err(error) => Err(error),
             },
         };
         desk.tell(number, answer);

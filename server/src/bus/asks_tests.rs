@@ -224,6 +224,43 @@ fn questions_are_answered_over_nats() {
     });
 }
 
+/// The permissions as the page for operators writes them.
+fn permissions() -> &'static str {
+    let page = include_str!("../../../docs/cluster.md");
+    let after = page.split_once("```conf\n").expect("the page has them").1;
+    after.split_once("```").expect("a block ends").0
+}
+
+#[test]
+#[ignore = "needs a real NATS: `cargo xtask test --only cluster`"]
+fn the_permissions_of_the_page_are_enough_and_no_more() {
+    let real = Real::start_by(permissions());
+    run_local(async {
+        let start = async |nth: u64, cluster: &str| {
+            let settings = NatsSettings {
+                urls: vec![real.url.clone()],
+                cluster: cluster.to_owned(),
+                login: Some(("klokke".to_owned(), "change me".to_owned())),
+                ..NatsSettings::default()
+            };
+            let connected = nats(&settings, node_id(nth)).await.expect("it begins");
+            Node::start(nth, connected)
+        };
+        let (stranger, another) = (start(7, "another").await, start(8, "another").await);
+        let (one, other) = (start(0, "klokke").await, start(1, "klokke").await);
+        let third = start(2, "klokke").await;
+        questions_are_answered(&one, &other, &third).await;
+        for node in [stranger, another] {
+            assert!(node.counted("klokke_bus_up 1"), "it has no connection");
+            assert_eq!(
+                node.asks.members().ids(),
+                [],
+                "on a subject that is not theirs"
+            );
+        }
+    });
+}
+
 /// What a bus does to messages for one node.
 type Fault = Box<dyn Fn(Bytes) -> Vec<Bytes> + Send + Sync>;
 

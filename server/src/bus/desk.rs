@@ -68,7 +68,7 @@ impl Desk {
     }
 
     /// A part of an answer came; the whole, if that was the last one missing.
-    pub(super) fn join(&mut self, number: u64, part: Part) -> Result<Option<Bytes>, Unjoinable> {
+    pub(super) fn join(&mut self, number: u64, part: Part) -> Result<Option<Bytes>, AskError> {
         let Some(it) = self.waiting.get_mut(&number) else {
             return Ok(None);
         };
@@ -76,9 +76,9 @@ impl Desk {
         let joined = it.parts.join(part);
         self.joining_bytes = self.joining_bytes + it.parts.bytes() - before;
         if self.joining_bytes > JOINING_BYTES_MAX {
-            return Err(Unjoinable);
+            return Err(AskError::Busy);
         }
-        joined
+        joined.map_err(|Unjoinable| AskError::TooLarge)
     }
 
     /// Tells who asked.

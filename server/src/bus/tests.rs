@@ -375,6 +375,7 @@ fn what_is_no_message_is_counted_and_passed_over() {
 pub(super) struct Real {
     pub(super) url: String,
     child: std::process::Child,
+    _folder: tempfile::TempDir,
 }
 
 impl Drop for Real {
@@ -386,17 +387,27 @@ impl Drop for Real {
 
 impl Real {
     pub(super) fn start() -> Self {
+        Self::start_by("")
+    }
+
+    /// With a configuration file.
+    pub(super) fn start_by(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("nats-server.conf");
+        std::fs::write(&file, configuration).expect("written");
         let program = std::env::var_os("KLOKKE_NATS").expect("KLOKKE_NATS names the program");
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = probe.local_addr().expect("bound").port();
         drop(probe);
         let mut command = std::process::Command::new(program);
         command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+        command.arg("--config").arg(&file);
         let quiet = std::process::Stdio::null;
         let child = command.stdout(quiet()).stderr(quiet()).spawn();
         Self {
             url: format!("nats://127.0.0.1:{port}"),
             child: child.expect("it starts"),
+            _folder: folder,
         }
     }
 }
