@@ -14,6 +14,7 @@ mod leave;
 mod ledger;
 mod offline;
 mod remote;
+mod routing;
 mod serve;
 mod settings;
 mod store;

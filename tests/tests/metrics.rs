@@ -66,6 +66,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "another node must have other settings or another clock: server/src/bus/tests.rs",
     ),
     (
+        "klokke_cluster_routed_total",
+        "there must be another node: tests/tests/cluster/routing.rs",
+    ),
+    (
         "klokke_cluster_ledgers_taken_over_total",
         "another node must leave: tests/tests/cluster/leave.rs",
     ),

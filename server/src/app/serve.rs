@@ -15,12 +15,14 @@ use super::answers::Answers;
 use super::cluster::Cluster;
 use super::edge::RunningNode;
 use super::leave::{Leave, until_told_to_stop};
+use super::routing::Routes;
 use super::vitals::NodeVitals;
 use super::{check, cli, settings, stores};
 use crate::admission::Load;
 use crate::auth::Revocations;
 use crate::bus::Shared;
 use crate::config::{self, Config};
+use crate::domain::routing::Routing;
 use crate::domain::{Caller, Domain, Door, OutboxDoor, Request};
 use crate::http::api::Access;
 use crate::ledger::{Clock, IDLE_UNLOAD, LedgerId, Ledgers, Setup, SystemClock, retention};
@@ -139,6 +141,8 @@ pub(super) async fn start(
     let load = Arc::new(Load::new(shards(config)));
     let domain = Domain::new(ledgers, Arc::clone(&clock), telemetry.meters());
     let domain = domain.under(Arc::clone(&load));
+    let routes = Routes::new(cluster.asks(), config.cluster.routing, &telemetry.meters());
+    let domain = domain.routed(Routing::to(routes));
     let verification = settings::verification(config, &telemetry.meters())?;
     let mut services = Services {
         tokens: Arc::clone(&verification.connections) as _,
@@ -164,6 +168,7 @@ pub(super) async fn start(
     ));
     cluster.asks().answer_with(Arc::new(Answers {
         control: control.clone(),
+        domain: domain.clone(),
         node: Arc::clone(&realtime),
     }));
     say_what_runs(&telemetry.meters());

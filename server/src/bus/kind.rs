@@ -42,4 +42,6 @@ kinds! {
     MOVEMENT = 9, "movement";
     /// An operation for a ledger that the asked node is to write.
     OPERATION = 16, "operation";
+    /// The same of a publication.
+    STREAMED = 17, "streamed";
 }

@@ -465,6 +465,9 @@ section! {
         look_interval: Period = Period::from_secs(60),
         /// The same without NATS or while it is away: so late are live messages from other nodes then.
         look_interval_without_bus: Period = Period::from_secs(2),
+        /// What writes a ledger is sent to the node that the ledger prefers, so that nodes do not get into each other's way. Off, each
+        /// node writes what comes in at it.
+        routing: bool = true,
         /// Clocks of two nodes that differ by more are complained of in the log.
         clock_skew_max: Period = Period::from_secs(1),
     }

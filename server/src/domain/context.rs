@@ -31,6 +31,16 @@ pub enum Door {
 }
 
 impl Door {
+    /// Every door.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Rpc,
+        Self::Rest,
+        Self::Api,
+        Self::Cli,
+        Self::Outbox,
+        Self::Server,
+    ];
+
     /// As the commit records it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -59,7 +59,7 @@ impl Counts {
     }
 
     /// Counts what an operation said, by what it committed: an answer from before said nothing new.
-    fn done(&self, operation: &str, answer: &Answer) {
+    pub(super) fn done(&self, operation: &str, answer: &Answer) {
         let Some(commit) = answer.commit.as_deref().filter(|_| !answer.replayed) else {
             return;
         };

@@ -10,6 +10,7 @@ use super::counts::Counts;
 use super::error::{self, ErrorCode};
 use super::operation::{Declaration, Degraded, Kind, Missing, Prepared, Target, ledger_of};
 use super::roles::Roles;
+use super::routing::Routing;
 use super::{Caller, Door, RetryKey, registry};
 use crate::admission::{Level, Load, Service, Work};
 use crate::ledger::{
@@ -21,7 +22,7 @@ use crate::people::{
     Assurance, LoginRole, ObjectId, Roster, SubjectId, UnitCode, UserKind, day, entitlements,
 };
 use crate::store::StoreError;
-use crate::telemetry::{Meters, now_us};
+use crate::telemetry::{Count, Meters, now_us};
 
 /// Most units that one call to all of a login's units asks. A family with four children, each in school, leisure centre and
 /// club, has twelve; the rest is room for advisers. More would make the first screen slow for everybody, so the answer
@@ -132,6 +133,7 @@ pub struct Domain {
     counts: Counts,
     roles: Arc<Roles>,
     load: Arc<Load>,
+    routing: Routing,
 }
 
 impl Domain {
@@ -144,6 +146,7 @@ impl Domain {
             counts: Counts::new(meters),
             roles: Arc::default(),
             load: Arc::new(Load::new(0)),
+            routing: Routing::default(),
         }
     }
 
@@ -151,6 +154,26 @@ impl Domain {
     #[must_use]
     pub fn under(self, load: Arc<Load>) -> Self {
         Self { load, ..self }
+    }
+
+    /// The same, where what writes goes to the nodes that write.
+    #[must_use]
+    pub fn routed(self, routing: Routing) -> Self {
+        Self { routing, ..self }
+    }
+
+    /// The way to the nodes that write.
+    #[must_use]
+    pub const fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    pub(super) fn withheld(&self) -> Count {
+        self.counts.withheld.clone()
+    }
+
+    pub(super) fn count_done(&self, operation: &str, answer: &Answer) {
+        self.counts.done(operation, answer);
     }
 
     /// The ledgers underneath.
@@ -176,7 +199,7 @@ impl Domain {
         outcome
     }
 
-    async fn route(&self, request: Request) -> Result<Answer, OperationError> {
+    async fn route(&self, mut request: Request) -> Result<Answer, OperationError> {
         let unknown = || OperationError::of(&error::UNKNOWN_OPERATION);
         let declared = registry::find(&request.operation).ok_or_else(unknown)?;
         let outside = !matches!(request.caller.door, Door::Server | Door::Cli | Door::Outbox);
@@ -191,14 +214,35 @@ impl Domain {
         };
         let prepared = declared.prepare(&request.input)?;
         let key = request.idempotency.as_deref().map(RetryKey::parse);
+        let is_command = declared.declaration.kind == Kind::Command;
         let key = key.transpose().map_err(|fault| {
             OperationError::from(error::INVALID_INPUT.refuse(&fault.to_string()))
         })?;
-        let key = key.filter(|_| declared.declaration.kind == Kind::Command);
-        let key =
-            key.map(|key| IdempotencyKey::new(key.as_str(), &request.operation, &request.input));
+        let given = key.filter(|_| is_command).map(|_| ());
+        request.idempotency = request.idempotency.filter(|_| given.is_some());
         match prepared.target.clone() {
-            Target::Ledger(ledger) => self.call_one(&ledger, &prepared, request, key, work).await,
+            Target::Ledger(ledger) => {
+                // Held to the end, so that what comes later stays behind it.
+                let way = if is_command {
+                    self.routing.way(&ledger).await
+                } else {
+                    None
+                };
+                if let Some(way) = &way
+                    && let Some(outcome) = self.call_elsewhere(way, &mut request, work).await
+                {
+                    return outcome;
+                }
+                let key = request.idempotency.as_deref();
+                let key =
+                    key.map(|key| IdempotencyKey::new(key, &request.operation, &request.input));
+                let mut done = self
+                    .call_one(&ledger, &prepared, request, key, work)
+                    .await?;
+                // A key that this node made is nobody's repetition.
+                done.replayed &= given.is_some();
+                Ok(done)
+            }
             Target::EveryOwn => self.call_every_own(&prepared, request, work).await,
             Target::Session => Err(OperationError::of(&error::NEEDS_CONNECTION)),
         }
@@ -238,7 +282,7 @@ impl Domain {
         outcome
     }
 
-    async fn call_one(
+    pub(super) async fn call_one(
         &self,
         ledger: &LedgerId,
         prepared: &Prepared,

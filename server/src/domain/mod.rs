@@ -16,6 +16,7 @@ mod bounded;
 mod context;
 mod counts;
 mod dispatch;
+mod errand;
 pub mod error;
 pub mod notifications;
 mod operation;
@@ -24,6 +25,7 @@ pub mod posts;
 pub mod registry;
 mod retry_key;
 mod roles;
+pub mod routing;
 pub mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,6 +35,7 @@ pub mod units;
 
 pub use context::{Caller, Context, Door};
 pub use dispatch::{Answer, Domain, OperationError, OutboxDoor, Request};
+pub use errand::key_of_this_node;
 pub use operation::{
     Declaration, Declared, Degraded, Empty, Importance, Kind, Method, Missing, Operation, Prepared,
     Rest, Target,

@@ -303,6 +303,18 @@ impl<S: State> Ledgers<S> {
         })
     }
 
+    /// Waits until a ledger that is loaded here has taken in what another node wrote up to `seq`, from the store if it did not come over
+    /// the bus. Who is not loaded reads the store when it is.
+    pub async fn reach(&self, ledger: &LedgerId, seq: u64) {
+        let knows = |it: &Loaded<S>| it.seq.load(Ordering::Relaxed) >= seq;
+        if lock(self.part(ledger)).get(ledger).is_none_or(knows) {
+            return;
+        }
+        // What was heard already lies before this in its queue.
+        self.tell(ledger, News::Head(seq));
+        let _ = self.inspect(ledger, |_| ()).await; // Why it cannot, it says to whoever asks it for something.
+    }
+
     /// Loads a ledger before anybody asks for it. Whether it was not loaded, and is on its way now.
     #[must_use]
     pub fn load(&self, ledger: &LedgerId) -> bool {

@@ -71,6 +71,16 @@ impl AssuranceLevel {
             _ => Self::Low,
         }
     }
+
+    /// The level as a token's `loa` claim says it.
+    #[must_use]
+    pub const fn to_claim(self) -> u8 {
+        match self {
+            Self::Low => 2,
+            Self::Substantial => 3,
+            Self::High => 4,
+        }
+    }
 }
 
 /// How sure we are of who sits at the other end, and since when.

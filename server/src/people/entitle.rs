@@ -49,6 +49,18 @@ impl Scope {
         Self(Some(known.collect()))
     }
 
+    /// These and no others, even when they are none.
+    #[must_use]
+    pub fn only(profiles: Vec<ProfileId>) -> Self {
+        Self(Some(profiles.into()))
+    }
+
+    /// The profiles it is held to; `None` is all.
+    #[must_use]
+    pub fn profiles(&self) -> Option<&[ProfileId]> {
+        self.0.as_deref()
+    }
+
     /// Whether the session may act as this profile.
     #[must_use]
     pub fn admits(&self, profile: &ProfileId) -> bool {

@@ -58,6 +58,11 @@ impl Control {
         Ok(Published::default())
     }
 
+    /// Publishes what another node was asked for. Nothing when it cannot be read here.
+    pub async fn publish_errand(&self, errand: Bytes) -> Option<Bytes> {
+        super::errand::run(self.services.clone(), errand).await
+    }
+
     /// Reads history of a generic channel.
     ///
     /// # Errors

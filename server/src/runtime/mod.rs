@@ -18,6 +18,7 @@ mod delivery;
 mod drain;
 mod effects;
 mod entering;
+mod errand;
 mod mailbox;
 mod node;
 pub mod nodes;

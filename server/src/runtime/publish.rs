@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, ClientInfo, Epoch, ErrorCode, ErrorReply};
 
-use super::Services;
 use super::streams::{error_of, generic_ledger_of};
+use super::{Services, errand};
 use crate::hub;
-use crate::ledger::{Actor, Append, Call, Content, IdempotencyKey, Publisher};
+use crate::ledger::{Actor, Append, Call, Content, IdempotencyKey, LedgerId, Publisher};
 use crate::telemetry::now_us;
 
 /// Something to publish.
@@ -49,6 +49,8 @@ pub struct Published {
     pub offset: u64,
     /// Its stream; empty without history.
     pub epoch: Epoch,
+    /// The commit that holds it; 0 without history.
+    pub seq: u64,
 }
 
 /// Whether a channel keeps a stream, if there is such a channel. Who may publish there is asked elsewhere.
@@ -84,14 +86,34 @@ pub(super) fn unstreamed(
     })
 }
 
-/// Commits a publication to its channel's stream; it reaches the shards as any commit does.
+/// Commits a publication to its channel's stream, at the node that writes it; it reaches the shards as any commit does.
 pub(super) async fn commit(
     services: Services,
+    channel: ChannelName,
+    mut publishing: Publishing,
+    door: &'static str,
+) -> Result<Published, ErrorReply> {
+    let ledger = generic_ledger_of(&channel)?;
+    publishing.arrived_us = publishing.arrival_us();
+    // Held to the end, so that what comes later stays behind it.
+    let way = services.domain.routing().way(&ledger).await;
+    if let Some(way) = &way {
+        let sent = errand::publish_elsewhere(&services, way, &channel, &mut publishing, door);
+        if let Some(outcome) = sent.await {
+            return outcome;
+        }
+    }
+    commit_here(&services, &ledger, channel, publishing, door).await
+}
+
+/// The same, at this node.
+pub(super) async fn commit_here(
+    services: &Services,
+    ledger: &LedgerId,
     channel: ChannelName,
     publishing: Publishing,
     door: &'static str,
 ) -> Result<Published, ErrorReply> {
-    let ledger = generic_ledger_of(&channel)?;
     let arrived_us = publishing.arrival_us();
     let info = publishing.info.as_deref();
     let actor = Actor {
@@ -120,7 +142,7 @@ pub(super) async fn commit(
         let key = format!("{channel}/{key}");
         call = call.with_key(IdempotencyKey::new(&key, "publish", &publishing.data));
     }
-    let done = services.domain.ledgers().call(&ledger, call).await;
+    let done = services.domain.ledgers().call(ledger, call).await;
     let done = done.map_err(|error| error_of(&error))?;
     let commit = done.commit.as_deref();
     let offset = commit.and_then(|commit| {
@@ -134,5 +156,6 @@ pub(super) async fn commit(
         epoch: commit
             .map(|commit| commit.epoch.clone())
             .unwrap_or_default(),
+        seq: commit.map_or(0, |commit| commit.seq),
     })
 }

@@ -385,6 +385,9 @@ catalogue! {
         "Nodes as this one sees them, itself included, by the version they run.";
     CLUSTER_ODD_NODES: Gauge = "klokke_cluster_odd_nodes", Things, [label("oddity", Values::OneOf(&["settings", "clock"]))],
         "Other nodes whose settings are not as here where all must have the same, or whose clock differs by more than allowed.";
+    CLUSTER_ROUTED: Counter = "klokke_cluster_routed_total", Things,
+        [label("errand", Values::OneOf(&["operation", "publication"])), label("outcome", Values::OneOf(&["done", "refused", "taken_back"]))],
+        "What was sent to the node that its ledger prefers, by what came of it; what got no answer was done here.";
     LEDGERS_TAKEN_OVER: Counter = "klokke_cluster_ledgers_taken_over_total", Things, [],
         "Ledgers loaded because a node that leaves had them and this one is preferred now.";
     BUS_UP: Gauge = "klokke_bus_up", Things, [],
