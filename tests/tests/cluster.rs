@@ -5,6 +5,8 @@
 mod leave;
 #[path = "cluster/nodes.rs"]
 mod nodes;
+#[path = "cluster/routing.rs"]
+mod routing;
 
 use std::{
     net::SocketAddr,
