@@ -19,6 +19,8 @@ mod wire;
 mod asks_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;
 
 use std::sync::Arc;
 

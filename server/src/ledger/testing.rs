@@ -205,3 +205,26 @@ pub fn run_local<R>(body: impl Future<Output = R>) -> R {
     let runtime = runtime.expect("a runtime can be built");
     tokio::task::LocalSet::new().block_on(&runtime, body)
 }
+
+/// Stored examples of a format, by which a later version shows that it still reads them: `name hex` a line; what begins with `#` is for
+/// people.
+pub(crate) fn examples(text: &str) -> Vec<(&str, bytes::Bytes)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, hex) = line.split_once(' ').expect("a name and what it names");
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+            (name, (0..hex.len()).step_by(2).map(byte).collect())
+        })
+        .collect()
+}
+
+/// The line of an example, as [`examples`] reads it.
+pub(crate) fn as_example(name: &str, bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(format!("{name} "), |mut line, byte| {
+        let _ = write!(line, "{byte:02x}"); // A text takes everything.
+        line
+    })
+}
