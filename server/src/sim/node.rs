@@ -167,6 +167,9 @@ impl Node {
     }
 
     pub(super) fn start(&self) {
+        if self.life().is_some() {
+            return;
+        }
         let world = &self.world;
         let clock: Arc<dyn Clock> = Arc::new(SimClock {
             world: Arc::clone(world),
