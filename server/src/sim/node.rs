@@ -18,7 +18,7 @@ use crate::bus::{
     Bus, BusHerald, Hello, INCOMING_MAX, Incoming, Members, NodeId, Pace, Shared, follow,
 };
 use crate::domain::{Domain, OutboxDoor};
-use crate::ledger::{Clock, IDLE_UNLOAD, Ledgers, Setup, ShardGone, SpawnTask, Spawner};
+use crate::ledger::{Clock, Ledgers, Setup, ShardGone, SpawnTask, Spawner};
 use crate::people::Roster;
 use crate::telemetry::Telemetry;
 
@@ -29,6 +29,9 @@ const TWICE: u64 = 10;
 const SKEW_MS: u64 = 3_000;
 /// Longest way of a message, in milliseconds: more than it takes to write the next.
 const WAY_MS: u64 = 120;
+
+/// A ledger that nobody needs is soon unloaded.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// How long until a node that starts tries again to read what waits in outboxes.
 const RESUME_PAUSE: Duration = Duration::from_secs(5);
@@ -197,7 +200,7 @@ impl Node {
             herald: Arc::new(BusHerald::new(Arc::clone(&seat), own, &telemetry.meters())),
             clock: Arc::clone(&clock),
             epoch_seed: Some(7),
-            idle_unload: IDLE_UNLOAD,
+            idle_unload: IDLE,
             meters: telemetry.meters(),
         });
         let (incoming, comes) = mpsc::channel(INCOMING_MAX);
