@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// This one alone.
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
+    /// In place of that: plant bugs, one after the other, and say which seed finds each.
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seed"])]
+    planted: bool,
 }
 
 /// Runs the seeds; the first that fails ends it and says how it is run alone.
@@ -25,10 +28,15 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
         Some(seed) => (seed, 1),
         None => (arguments.first, arguments.seeds),
     };
+    let test = if arguments.planted {
+        "sim::planted"
+    } else {
+        "sim::nothing"
+    };
     println!("  building the simulation");
     Program::new("cargo", house.root())
         .arguments(["test", "--release", "--quiet", "--workspace", "--lib"])
-        .arguments(["sim::nothing", "--", "--nocapture"])
+        .arguments([test, "--", "--nocapture"])
         .variable("KLOKKE_SIM_FIRST", first.to_string())
         .variable("KLOKKE_SIM_SEEDS", seeds.to_string())
         .must()?;

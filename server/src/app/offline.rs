@@ -10,7 +10,8 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::domain::OutboxDoor;
 use crate::ledger::{
-    Delivery, Ledgers, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask, Spawner, SystemClock,
+    Delivery, LedgerId, Ledgers, Outlet, Setup, ShardAnswer, ShardGone, SpawnTask, Spawner,
+    SystemClock,
 };
 use crate::people::{Change, Roster};
 use crate::store::Store;
@@ -74,6 +75,10 @@ struct Nobody;
 #[async_trait]
 impl Outlet<Roster> for Nobody {
     async fn deliver(&self, _: Arc<Delivery<Change>>) {}
+
+    async fn follows(&self, _: &LedgerId) -> bool {
+        false
+    }
 
     async fn answer(&self, _: usize, _: ShardAnswer) {}
 }

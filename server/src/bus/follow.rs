@@ -1,10 +1,11 @@
 //! Follows the other nodes: hands what they tell to the ledgers, tells them where this node stands, and looks at the store where the bus
 //! cannot be relied on.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::MissedTickBehavior;
 
 use super::nats::RECONNECT_PAUSE_MAX;
@@ -17,6 +18,12 @@ use crate::telemetry::{Count, Level, Meters, catalogue};
 
 /// A ledger's name and number in a message of positions.
 const POSITION_BYTES: usize = 96;
+
+/// Ledgers remembered that had too much to do to be told something; the others are found by the next look. More than all of a country's.
+const UNTOLD_MAX: usize = 8_192;
+
+/// So often each position is told, a greeting apart: a message of the bus may be lost.
+const TOLD_TIMES: u8 = 2;
 
 /// Parts in which all ledgers are looked at, so that the store is not asked everything at once.
 const SWEEP_PARTS: u32 = 20;
@@ -133,13 +140,19 @@ struct Follower<S: State> {
     is_up: bool,
     /// Whether the bus was there and went.
     was_away: bool,
-    /// Where each ledger stood when it was last told.
-    told: HashMap<LedgerId, u64>,
+    /// Where each ledger stood when it was last told, and how often that was told.
+    told: HashMap<LedgerId, (u64, u8)>,
     /// Ledgers still to be looked at in this round.
     sweep: VecDeque<LedgerId>,
     part: usize,
     /// Ledgers of nodes that leave, still to be taken over.
     heirloom: VecDeque<LedgerId>,
+    /// Ledgers that had too much to do to be told, to be looked at again.
+    untold: BTreeSet<LedgerId>,
+    /// What waits in the outboxes of this node's ledgers is to be looked for.
+    outboxes_due: bool,
+    /// As long as it is looked for. Whether it was found.
+    outboxes: Option<BoxFuture<'static, bool>>,
 }
 
 /// Follows until the bus ends or this is dropped. `hello` is what this node says of itself; questions and answers go through `asks`.
@@ -169,6 +182,9 @@ pub async fn follow<S: State>(
         sweep: VecDeque::new(),
         part: 0,
         heirloom: VecDeque::new(),
+        untold: BTreeSet::new(),
+        outboxes_due: false,
+        outboxes: None,
     };
     follower.run(incoming).await;
 }
@@ -191,14 +207,23 @@ impl<S: State> Follower<S> {
                         return;
                     }
                 }
-                _ = greet.tick() => self.greet(),
+                _ = greet.tick() => {
+                    self.greet();
+                    self.look_after_outboxes();
+                }
+                is_done = whole(&mut self.outboxes) => {
+                    // Otherwise again with the next greeting: the store was away.
+                    self.outboxes_due |= !is_done;
+                }
                 _ = look.tick() => {
                     since_sweep += self.pace.look_when_down / SWEEP_PARTS;
                     let due = if self.is_up { self.pace.look_when_up } else { self.pace.look_when_down };
                     if self.sweep.is_empty() && since_sweep >= due {
                         self.look_at_all();
+                        self.outboxes_due = true;
                         since_sweep = Duration::ZERO;
                     }
+                    self.tell_again();
                     self.look_at_some();
                     self.take_over_some();
                 }
@@ -299,11 +324,37 @@ impl<S: State> Follower<S> {
         }
     }
 
-    fn tell(&self, ledger: &LedgerId, news: News) {
+    fn tell(&mut self, ledger: &LedgerId, news: News) {
         if !self.ledgers.tell(ledger, news) {
-            // Found when the ledger moves on, or by the next look.
             self.counts.dropped.add(1);
+            if self.untold.len() < UNTOLD_MAX {
+                self.untold.insert(ledger.clone());
+            }
         }
+    }
+
+    /// Looks again at those that had no room for what was told.
+    fn tell_again(&mut self) {
+        let ledgers = &self.ledgers;
+        self.untold
+            .retain(|ledger| !ledgers.tell(ledger, News::Look));
+    }
+
+    /// Delivers what nodes that are gone have left in outboxes, and what this one has not delivered for whatever reason.
+    fn look_after_outboxes(&mut self) {
+        if !self.outboxes_due || self.outboxes.is_some() {
+            return;
+        }
+        self.outboxes_due = false;
+        let (ledgers, members) = (self.ledgers.clone(), self.members.clone());
+        self.outboxes = Some(Box::pin(async move {
+            let is_ours = |ledger: &LedgerId| members.prefers(ledger);
+            let found = ledgers.look_after_outboxes(&is_ours).await;
+            if let Err(error) = &found {
+                tracing::warn!(%error, "what waits in outboxes could not be looked for");
+            }
+            found.is_ok()
+        }));
     }
 
     fn meet(&mut self, from: NodeId, hello: Hello) {
@@ -335,8 +386,9 @@ impl<S: State> Follower<S> {
             if let Change::Gone(node) = change {
                 tracing::warn!(%node, "a node is gone");
                 self.asks.gone(node);
-                // It may have died between writing and telling.
+                // It may have died between writing and telling, and left its outboxes undelivered.
                 self.look_at_all();
+                self.outboxes_due = true;
             }
         }
         self.count();
@@ -375,7 +427,10 @@ impl<S: State> Follower<S> {
         let all = self.ledgers.positions();
         let moved: Vec<_> = all
             .iter()
-            .filter(|(ledger, seq)| self.told.get(ledger) != Some(seq))
+            .filter(|(ledger, seq)| {
+                let told = self.told.get(ledger);
+                told.is_none_or(|(told, times)| told != seq || *times < TOLD_TIMES)
+            })
             .collect();
         for part in moved.chunks(MESSAGE_BYTES_MAX / POSITION_BYTES) {
             let part = part.iter().map(|(ledger, seq)| (ledger, *seq));
@@ -383,7 +438,12 @@ impl<S: State> Follower<S> {
                 return; // Not told: still to be told.
             }
         }
-        self.told = all.into_iter().collect();
+        let told = |(ledger, seq): (LedgerId, u64)| {
+            let before = self.told.get(&ledger).filter(|(told, _)| *told == seq);
+            let times = before.map_or(1, |(_, times)| times.saturating_add(1));
+            (ledger, (seq, times))
+        };
+        self.told = all.into_iter().map(told).collect();
     }
 
     fn look_at_all(&mut self) {
@@ -417,6 +477,18 @@ impl<S: State> Follower<S> {
 
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Waits for what is under way, if anything is.
+async fn whole(under_way: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    match under_way {
+        Some(it) => {
+            let is_done = it.await;
+            *under_way = None;
+            is_done
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn every(period: Duration) -> tokio::time::Interval {

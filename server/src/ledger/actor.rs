@@ -2,14 +2,15 @@
 //! numbers commits and offsets, writes, applies, delivers and answers, in that order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::base::Base;
 use super::foreign::News;
-use super::handle::{Entered, Ledgers};
+use super::handle::{Entered, Ledgers, Outside};
 use super::outbox::Courier;
 use super::port::ShardAnswer;
 use super::round::Round;
@@ -68,6 +69,7 @@ pub(super) struct Context<S: State> {
     pub(super) ledgers: Ledgers<S>,
     pub(super) ledger: LedgerId,
     pub(super) courier: Courier,
+    pub(super) outside: Arc<Outside>,
 }
 
 /// The actor's whole life.
@@ -75,12 +77,13 @@ pub(super) async fn run_actor<S: State>(
     ledgers: Ledgers<S>,
     ledger: LedgerId,
     mut messages: mpsc::Receiver<Message<S>>,
-    seq: Arc<AtomicU64>,
+    outside: Arc<Outside>,
 ) {
     let context = Context {
         ledgers,
         ledger,
         courier: Courier::default(),
+        outside,
     };
     let epoch = context.ledgers.unborn_epoch(&context.ledger);
     let store = Arc::clone(&context.ledgers.inner().store);
@@ -99,28 +102,47 @@ pub(super) async fn run_actor<S: State>(
     }
     let mut weight = Weight::new(counts.memory_of(shard));
     weight.update(&base);
-    seq.store(base.head.seq, Ordering::Relaxed);
+    context.outside.seq.store(base.head.seq, Ordering::Relaxed);
     let mut waiting = Vec::with_capacity(DRAIN_MAX);
+    let idle = context.ledgers.inner().idle_unload;
+    let mut needed = Instant::now();
     loop {
-        let idle = match base.is_in_doubt {
-            true => DOUBT_PAUSE,
-            false => context.ledgers.inner().idle_unload,
+        let until = if base.is_in_doubt {
+            Instant::now() + DOUBT_PAUSE
+        } else {
+            needed + idle
         };
-        let received = tokio::time::timeout(idle, messages.recv_many(&mut waiting, DRAIN_MAX));
-        match received.await {
+        let received = messages.recv_many(&mut waiting, DRAIN_MAX);
+        match tokio::time::timeout_at(until, received).await {
             Ok(0) => return,
             Ok(_) => {
+                // What other nodes do is no need of it here.
+                if waiting.iter().any(|it| !matches!(it, Message::News(_))) {
+                    needed = Instant::now();
+                }
                 serve(&context, &mut base, &mut waiting).await;
                 weight.update(&base);
-                seq.store(base.head.seq, Ordering::Relaxed);
+                context.outside.seq.store(base.head.seq, Ordering::Relaxed);
             }
             Err(_) if base.is_in_doubt => {
                 // Whoever listens to it waits for what may have been written.
                 let _ = super::foreign::settle(&context, &mut base).await; // Then again.
-                seq.store(base.head.seq, Ordering::Relaxed);
+                context.outside.seq.store(base.head.seq, Ordering::Relaxed);
+            }
+            // Who follows it here hears by it what other nodes write.
+            Err(_)
+                if is_shared
+                    && context
+                        .ledgers
+                        .inner()
+                        .outlet
+                        .follows(&context.ledger)
+                        .await =>
+            {
+                needed = Instant::now();
             }
             Err(_) if context.ledgers.retire(&context.ledger, &messages) => return,
-            Err(_) => {}
+            Err(_) => needed = Instant::now(),
         }
     }
 }
@@ -147,6 +169,10 @@ async fn serve<S: State>(context: &Context<S>, base: &mut Base<S>, waiting: &mut
 }
 
 async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Message<S>) {
+    if matches!(message, Message::News(News::Head(_) | News::Look)) {
+        // Whatever is written from here on is another one's to find.
+        context.outside.has_look.store(false, Ordering::SeqCst);
+    }
     let message = match super::foreign::settle(context, base).await {
         Ok(()) => message,
         Err(error) => return refuse(context, message, &error.into()).await,
@@ -262,6 +288,7 @@ async fn turn_away<S: State>(
             }
             continue;
         };
+        context.outside.has_look.store(false, Ordering::SeqCst);
         refuse(context, message, error).await;
     }
 }

@@ -11,9 +11,7 @@ use crate::telemetry::{Count, Level, Meters, Spread, catalogue};
 pub(super) struct Counts {
     /// Actors that run.
     pub(super) loaded: Level,
-    /// Outbox items not ended.
-    pending: Level,
-    /// ... and since when.
+    /// Outbox items not ended, as far as this node knows, and since when.
     waiting: Waiting,
     delivered: Count,
     refused: Count,
@@ -53,7 +51,6 @@ impl Counts {
         };
         Self {
             loaded: meters.gauge(catalogue::LEDGERS_LOADED, &[]),
-            pending: meters.gauge(catalogue::OUTBOX_PENDING, &[]),
             delivered: delivery("delivered"),
             refused: delivery("refused"),
             failed: delivery("failed"),
@@ -72,7 +69,10 @@ impl Counts {
             groups: meters.histogram(catalogue::LEDGER_GROUP, &[]),
             writes: meters.histogram(catalogue::LEDGER_COMMIT_SECONDS, &[]),
             memory: (0..shards.max(1)).map(memory_of).collect(),
-            waiting: Waiting::new(meters.age(catalogue::OUTBOX_OLDEST_SECONDS, &[])),
+            waiting: Waiting::new(
+                meters.gauge(catalogue::OUTBOX_PENDING, &[]),
+                meters.age(catalogue::OUTBOX_OLDEST_SECONDS, &[]),
+            ),
         }
     }
 
@@ -98,8 +98,12 @@ impl Counts {
 
     /// Outbox items of a ledger that wait from now on, the first since `since_ms`.
     pub(super) fn pend(&self, source: &LedgerId, items: usize, since_ms: u64) {
-        self.pending.add(i64::try_from(items).unwrap_or(i64::MAX));
         self.waiting.begin(source, items, since_ms);
+    }
+
+    /// So many outbox items of a ledger wait: somebody has looked.
+    pub(super) fn found_waiting(&self, source: &LedgerId, items: usize, now_ms: u64) {
+        self.waiting.settle(source, items, now_ms);
     }
 
     /// Of a ledger's outbox nothing waits any more that is older than this.
@@ -109,7 +113,6 @@ impl Counts {
 
     /// An outbox item has come to its end.
     pub(super) fn ended(&self, key: &OutboxKey, end: OutboxEnd) {
-        self.pending.add(-1);
         self.waiting.end(&key.source);
         match end {
             OutboxEnd::Done => self.delivered.add(1),

@@ -203,7 +203,8 @@ pub(super) async fn heads_at<S: State>(
     ))
 }
 
-/// Applies and delivers what another node wrote. Its outbox is that node's to deliver; on a node alone it is its own, found late.
+/// Applies and delivers what another node wrote. Its outbox is that node's to deliver, and that of the
+/// node that the ledger prefers when it is gone; on a node alone it is its own, found late.
 async fn take_in<S: State>(context: &Context<S>, base: &mut Base<S>, sealed: &SealedCommit) {
     let changes = base.apply_foreign(sealed);
     let changes = base.due(changes);
@@ -214,7 +215,9 @@ async fn take_in<S: State>(context: &Context<S>, base: &mut Base<S>, sealed: &Se
     });
     let inner = context.ledgers.inner();
     inner.outlet.deliver(delivery).await;
-    if !inner.herald.has_others() && !sealed.commit.outbox.is_empty() {
+    // What is found while the own last write is in doubt may be that.
+    let may_be_own = base.is_in_doubt || !inner.herald.has_others();
+    if may_be_own && !sealed.commit.outbox.is_empty() {
         super::outbox::start(context);
     }
 }

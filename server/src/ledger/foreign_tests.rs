@@ -542,3 +542,68 @@ fn who_holds_another_history_than_the_store_begins_anew() {
         assert_eq!(there.len(), 3);
     });
 }
+
+#[test]
+fn what_nobody_here_needs_is_unloaded_though_other_nodes_write_it() {
+    run_local(async {
+        let (store, wire) = (Arc::new(MemoryStore::new()), Arc::<Wire>::default());
+        let idle = std::time::Duration::from_millis(20);
+        let node = Bench::<()>::forgetful(Arc::clone(&store) as _, wire, idle);
+        let load = async || {
+            let loaded = node.ledgers.inspect(&ledger(), |()| ()).await;
+            loaded.expect("loads");
+        };
+        node.recorder.follows.store(true, SEQ);
+        load().await;
+        // Much longer than it takes: as long as somebody follows it, it stays.
+        for _ in 0..20 {
+            tokio::time::sleep(idle / 2).await;
+            assert!(node.ledgers.tell(&ledger(), News::Look));
+            assert_eq!(node.ledgers.loaded(), 1);
+        }
+        node.recorder.follows.store(false, SEQ);
+        while node.ledgers.loaded() > 0 {
+            assert!(node.ledgers.tell(&ledger(), News::Look));
+            tokio::time::sleep(idle / 4).await;
+        }
+        load().await;
+    });
+}
+
+#[test]
+fn looks_do_not_pile_up_behind_a_store_that_hangs() {
+    struct Hanging(MemoryStore, tokio::sync::Semaphore);
+    #[async_trait]
+    impl Passage for Hanging {
+        fn behind(&self) -> &dyn Store {
+            &self.0
+        }
+        async fn reach(&self) -> Result<&dyn Store, StoreError> {
+            self.1.acquire().await.expect("open").forget();
+            Ok(&self.0)
+        }
+        async fn pass(&self, batch: Batch) -> Result<(), CommitError> {
+            self.0.commit(batch).await
+        }
+    }
+    run_local(async {
+        let store = Arc::new(Hanging(
+            MemoryStore::new(),
+            tokio::sync::Semaphore::new(100),
+        ));
+        let node = Bench::<()>::with_herald(Arc::clone(&store) as _, Arc::<Wire>::default(), 0);
+        node.ledgers.call(&ledger(), say()).await.expect("done");
+        store.1.forget_permits(100);
+        let before = node.counted("klokke_ledger_read_backs_total");
+        for round in 0..10 * MAILBOX_CALLS as u64 {
+            assert!(node.ledgers.tell(&ledger(), News::Look));
+            assert!(node.ledgers.tell(&ledger(), News::Head(round)));
+            tokio::task::yield_now().await;
+        }
+        store.1.add_permits(1_000);
+        let looked = node.ledgers.inspect(&ledger(), |()| ()).await;
+        looked.expect("there is room for who asks");
+        let looks = node.counted("klokke_ledger_read_backs_total") - before;
+        assert!((1..=3).contains(&looks), "{looks} looks");
+    });
+}

@@ -93,8 +93,17 @@ type Table<S> = HashMap<LedgerId, Loaded<S>>;
 /// A ledger that is loaded.
 struct Loaded<S: State> {
     mailbox: mpsc::Sender<Message<S>>,
+    /// What others see of it.
+    outside: Arc<Outside>,
+}
+
+/// What is seen of a loaded ledger from outside.
+#[derive(Debug, Default)]
+pub(super) struct Outside {
     /// Its head, as of the last round.
-    seq: Arc<AtomicU64>,
+    pub(super) seq: AtomicU64,
+    /// Whether it was told already to look at the store, and has not begun. One look serves all who tell.
+    pub(super) has_look: AtomicBool,
 }
 
 /// Entries of a channel with where the channel stood when they were read.
@@ -286,7 +295,7 @@ impl<S: State> Ledgers<S> {
             let part = lock(part);
             all.extend(
                 part.iter()
-                    .map(|(id, it)| (id.clone(), it.seq.load(Ordering::Relaxed))),
+                    .map(|(id, it)| (id.clone(), it.outside.seq.load(Ordering::Relaxed))),
             );
         }
         // So that one seed is one history.
@@ -298,15 +307,28 @@ impl<S: State> Ledgers<S> {
     /// has too much to do, so that it has to be told again.
     pub fn tell(&self, ledger: &LedgerId, news: News) -> bool {
         let part = lock(self.part(ledger));
-        part.get(ledger).is_none_or(|it| {
-            it.mailbox.is_closed() || it.mailbox.try_send(Message::News(news)).is_ok()
-        })
+        let Some(it) = part.get(ledger) else {
+            return true;
+        };
+        match news {
+            News::Head(seq) if seq <= it.outside.seq.load(Ordering::Relaxed) => return true,
+            News::Head(_) | News::Look if it.outside.has_look.swap(true, Ordering::SeqCst) => {
+                return true;
+            }
+            _ => {}
+        }
+        let is_look = !matches!(news, News::Commits(_));
+        let is_told = it.mailbox.try_send(Message::News(news)).is_ok();
+        if is_look && !is_told {
+            it.outside.has_look.store(false, Ordering::SeqCst);
+        }
+        is_told || it.mailbox.is_closed()
     }
 
     /// Waits until a ledger that is loaded here has taken in what another node wrote up to `seq`, from the store if it did not come over
     /// the bus. Who is not loaded reads the store when it is.
     pub async fn reach(&self, ledger: &LedgerId, seq: u64) {
-        let knows = |it: &Loaded<S>| it.seq.load(Ordering::Relaxed) >= seq;
+        let knows = |it: &Loaded<S>| it.outside.seq.load(Ordering::Relaxed) >= seq;
         if lock(self.part(ledger)).get(ledger).is_none_or(knows) {
             return;
         }
@@ -379,8 +401,8 @@ impl<S: State> Ledgers<S> {
 
     fn start(&self, ledger: &LedgerId) -> Result<Loaded<S>, CallError> {
         let (mailbox, messages) = mpsc::channel(MAILBOX_CALLS);
-        let seq = Arc::new(AtomicU64::new(0));
-        let told = Arc::clone(&seq);
+        let outside = Arc::<Outside>::default();
+        let told = Arc::clone(&outside);
         let (ledgers, id) = (self.clone(), ledger.clone());
         let running = Running::new(&self.inner);
         let shard = self.shard_of(ledger);
@@ -396,7 +418,7 @@ impl<S: State> Ledgers<S> {
             .spawner
             .spawn(shard, task)
             .map_err(|_| CallError::Closed)?;
-        Ok(Loaded { mailbox, seq })
+        Ok(Loaded { mailbox, outside })
     }
 
     /// The shard whose thread a ledger's actor runs on.

@@ -6,6 +6,7 @@
 //! its own commit and does nothing. Items of one source to one ledger are delivered in order;
 //! a ledger that cannot take its items holds up nobody but itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,13 @@ pub(super) fn start<S: State>(context: &Context<S>) {
     tokio::task::spawn_local(async move {
         let mut pause = PAUSE_FIRST;
         while courier.again() && !ledgers.is_closed() {
-            match deliver_all(&ledgers, &source).await {
+            let delivered = deliver_all(&ledgers, &source).await;
+            if let Ok(staying) = &delivered {
+                let now_ms = ledgers.inner().clock.now_ms();
+                let counts = &ledgers.inner().counts;
+                counts.found_waiting(&source, *staying, now_ms);
+            }
+            match delivered {
                 Ok(0) => pause = PAUSE_FIRST,
                 _ => {
                     tokio::time::sleep(pause).await;
@@ -209,8 +216,20 @@ impl<S: State> Ledgers<S> {
     /// # Errors
     /// When the store fails; nothing is lost by calling it again.
     pub async fn resume_outboxes(&self) -> Result<usize, CallError> {
+        self.look_after_outboxes(&|_| true).await
+    }
+
+    /// Resumes the delivery of what waits in the outboxes of these ledgers, whichever node left it there. One that delivers them at the
+    /// same time does no harm: they have their effect once.
+    ///
+    /// # Errors
+    /// When the store fails; nothing is lost by calling it again.
+    pub async fn look_after_outboxes(
+        &self,
+        is_ours: &(dyn Fn(&LedgerId) -> bool + Sync),
+    ) -> Result<usize, CallError> {
         let mut after: Option<OutboxKey> = None;
-        let mut sources = HashSet::new();
+        let mut waiting = BTreeMap::<LedgerId, usize>::new();
         loop {
             let page = self
                 .store()
@@ -218,16 +237,16 @@ impl<S: State> Ledgers<S> {
                 .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
-            for key in page {
-                // Until its courier has read it, nobody knows how old it is.
-                let now_ms = self.inner().clock.now_ms();
-                self.inner().counts.pend(&key.source, 1, now_ms);
-                sources.insert(key.source);
+            for key in page.into_iter().filter(|key| is_ours(&key.source)) {
+                *waiting.entry(key.source).or_default() += 1;
             }
         }
-        for source in &sources {
+        for (source, items) in &waiting {
+            // Until its courier has read it, nobody knows how old it is.
+            let now_ms = self.inner().clock.now_ms();
+            self.inner().counts.found_waiting(source, *items, now_ms);
             self.send(source, Message::Outbox)?;
         }
-        Ok(sources.len())
+        Ok(waiting.len())
     }
 }

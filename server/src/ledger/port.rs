@@ -45,6 +45,10 @@ pub trait Outlet<S: State>: Send + Sync + 'static {
 
     /// The result of an `enter`, for one shard.
     async fn answer(&self, shard: usize, answer: ShardAnswer);
+
+    /// Whether anybody here follows a channel of this ledger, or sees by its word: then it stays loaded. Asked seldom, and only where
+    /// other nodes write too.
+    async fn follows(&self, ledger: &LedgerId) -> bool;
 }
 
 /// A durable, applied commit on its way to the shards.

@@ -2,7 +2,7 @@
 //! current `LocalSet`, an outlet that writes down what it got, a clock that is set by hand.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::{
-    Clock, Delivery, Herald, Inbox, Ledgers, NoInbox, Outlet, Setup, ShardAnswer, ShardGone,
-    SpawnTask, Spawner, State,
+    Clock, Delivery, Herald, Inbox, LedgerId, Ledgers, NoInbox, Outlet, Setup, ShardAnswer,
+    ShardGone, SpawnTask, Spawner, State,
 };
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -56,12 +56,15 @@ pub enum Got<C> {
 /// An outlet that writes down what it got.
 pub struct Recorder<S: State> {
     got: Mutex<VecDeque<Got<S::Change>>>,
+    /// Whether somebody follows every ledger.
+    pub follows: AtomicBool,
 }
 
 impl<S: State> Default for Recorder<S> {
     fn default() -> Self {
         Self {
             got: Mutex::default(),
+            follows: AtomicBool::new(false),
         }
     }
 }
@@ -88,6 +91,10 @@ impl<S: State> Recorder<S> {
 impl<S: State> Outlet<S> for Recorder<S> {
     async fn deliver(&self, delivery: Arc<Delivery<S::Change>>) {
         self.push(Got::Delivery(delivery));
+    }
+
+    async fn follows(&self, _: &LedgerId) -> bool {
+        self.follows.load(Ordering::SeqCst)
     }
 
     async fn answer(&self, shard: usize, answer: ShardAnswer) {
@@ -159,12 +166,23 @@ impl<S: State> Bench<S> {
 
     /// Ledgers on a store.
     pub fn with_inbox(store: Arc<dyn Store>, inbox: Arc<dyn Inbox<S>>) -> Self {
-        Self::make(store, inbox, Arc::new(super::NoHerald), 0)
+        Self::make(
+            store,
+            inbox,
+            Arc::new(super::NoHerald),
+            0,
+            super::IDLE_UNLOAD,
+        )
     }
 
     /// One of several nodes on a store.
     pub fn with_herald(store: Arc<dyn Store>, herald: Arc<dyn Herald>, node: u64) -> Self {
-        Self::make(store, Arc::new(NoInbox), herald, node)
+        Self::make(store, Arc::new(NoInbox), herald, node, super::IDLE_UNLOAD)
+    }
+
+    /// One of several nodes, that soon forgets what nobody needs.
+    pub fn forgetful(store: Arc<dyn Store>, herald: Arc<dyn Herald>, idle: Duration) -> Self {
+        Self::make(store, Arc::new(NoInbox), herald, 0, idle)
     }
 
     fn make(
@@ -172,6 +190,7 @@ impl<S: State> Bench<S> {
         inbox: Arc<dyn Inbox<S>>,
         herald: Arc<dyn Herald>,
         node: u64,
+        idle_unload: Duration,
     ) -> Self {
         let recorder = Arc::new(Recorder::default());
         let clock = HandClock::at(1_800_000_000_000);
@@ -185,7 +204,7 @@ impl<S: State> Bench<S> {
             clock: Arc::<HandClock>::clone(&clock),
             herald,
             epoch_seed: Some(1),
-            idle_unload: super::IDLE_UNLOAD,
+            idle_unload,
             meters: telemetry.meters(),
         });
         Self {

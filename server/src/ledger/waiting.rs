@@ -9,11 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use hashbrown::HashMap;
 
 use super::LedgerId;
-use crate::telemetry::Since;
+use crate::telemetry::{Level, Since};
 
 /// See the module.
 pub(super) struct Waiting {
     sources: Mutex<Sources>,
+    /// How many wait, and since when the oldest does.
+    pending: Level,
     shown: Since,
 }
 
@@ -25,9 +27,10 @@ struct Sources {
 }
 
 impl Waiting {
-    pub(super) fn new(shown: Since) -> Self {
+    pub(super) fn new(pending: Level, shown: Since) -> Self {
         Self {
             sources: Mutex::default(),
+            pending,
             shown,
         }
     }
@@ -54,6 +57,14 @@ impl Waiting {
         });
     }
 
+    /// So many of a ledger's wait: it was looked. Other nodes may have delivered some, or left some behind.
+    pub(super) fn settle(&self, source: &LedgerId, items: usize, now_ms: u64) {
+        self.change(source, |known| {
+            let oldest_ms = known.map_or(now_ms, |(_, oldest_ms)| oldest_ms);
+            (items > 0).then_some((items, oldest_ms))
+        });
+    }
+
     fn change(
         &self,
         source: &LedgerId,
@@ -65,7 +76,12 @@ impl Waiting {
         if let Some((_, oldest_ms)) = known {
             by_age.remove(&(oldest_ms, source.clone()));
         }
-        if let Some((count, oldest_ms)) = change(known) {
+        let new = change(known);
+        let count = |it: Option<(usize, u64)>| {
+            it.map_or(0, |(count, _)| i64::try_from(count).unwrap_or(i64::MAX))
+        };
+        self.pending.add(count(new) - count(known));
+        if let Some((count, oldest_ms)) = new {
             by_ledger.insert(source.clone(), (count, oldest_ms));
             by_age.insert((oldest_ms, source.clone()));
         }
@@ -77,11 +93,15 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{Telemetry, catalogue};
 
     #[test]
     fn the_oldest_of_all_ledgers_is_shown_until_nothing_waits() {
         let shown = Since::default();
-        let waiting = Waiting::new(shown.clone());
+        let pending = Telemetry::new()
+            .meters()
+            .gauge(catalogue::OUTBOX_PENDING, &[]);
+        let waiting = Waiting::new(pending.clone(), shown.clone());
         let [one, two] = ["G1", "G2"].map(|id| LedgerId::parse(id).expect("valid"));
         waiting.begin(&one, 2, 100);
         waiting.begin(&two, 1, 50);
@@ -99,5 +119,19 @@ mod tests {
         waiting.oldest(&one, 7);
         waiting.end(&one);
         assert_eq!(shown.value(), None, "nothing waits, so nothing is old");
+        assert_eq!(pending.value(), 0);
+        waiting.begin(&one, 2, 100);
+        waiting.settle(&two, 3, 60);
+        assert_eq!((pending.value(), shown.value()), (5, Some(60)));
+        waiting.settle(&one, 1, 500);
+        assert_eq!(pending.value(), 4, "another node has delivered one");
+        waiting.settle(&two, 0, 500);
+        assert_eq!((pending.value(), shown.value()), (1, Some(100)));
+        waiting.end(&two);
+        assert_eq!(
+            pending.value(),
+            1,
+            "it was another node's, and never counted here"
+        );
     }
 }

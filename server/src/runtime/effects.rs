@@ -18,6 +18,7 @@ use super::streams::{self, PageWish, Reader};
 use crate::hub::{
     self, ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally,
 };
+use crate::ledger::LedgerId;
 use crate::session::{
     Answer, BacklogWish, Effect, HistoryEffect, PresenceCount, Source, SubscribeEffect,
     SubscribeFailure, Subscribed, Ticket,
@@ -345,6 +346,16 @@ impl Shard {
                 subscriptions: core.hub.subscription_count(),
             })),
             Question::Connections(listing, reply) => drop(reply.send(self.describe(&listing))),
+            Question::Follows(ledger, reply) => {
+                let is_of_it =
+                    |name: &ChannelName| LedgerId::of_channel(name).is_ok_and(|it| it == ledger);
+                let sees_by_it = core
+                    .connections
+                    .people()
+                    .any(|(_, person)| person.words.iter().any(|(unit, _)| *unit == ledger));
+                let follows = sees_by_it || core.hub.channels().any(|(name, _)| is_of_it(name));
+                let _ = reply.send(follows);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::users::Users;
 use crate::hub::{Announcement, PresenceTally, Publication};
-use crate::ledger::{Delivery, Outlet, ShardAnswer, ShardGone, SpawnTask, Spawner};
+use crate::ledger::{Delivery, LedgerId, Outlet, ShardAnswer, ShardGone, SpawnTask, Spawner};
 use crate::people::{Change, Roster};
 use crate::session::{Event, Identity};
 use crate::telemetry::{Meters, catalogue};
@@ -68,6 +68,8 @@ pub(super) enum Question {
     Channels(oneshot::Sender<Vec<(ChannelName, usize)>>),
     Counts(oneshot::Sender<Counts>),
     Connections(Listing, oneshot::Sender<Vec<ConnectionInfo>>),
+    /// Whether somebody here follows a channel of a ledger or sees by its word.
+    Follows(LedgerId, oneshot::Sender<bool>),
 }
 
 /// How much one shard or the node holds.
@@ -279,6 +281,19 @@ impl Outlet<Roster> for Shards {
             // A shard that has ended waits for no answer.
             let _ = mailbox.inputs.send(ShardInput::Answer(answer)).await;
         }
+    }
+
+    async fn follows(&self, ledger: &LedgerId) -> bool {
+        for mailbox in &self.mailboxes {
+            let (reply, follows) = oneshot::channel();
+            let question = Question::Follows(ledger.clone(), reply);
+            // A shard that has ended follows nothing.
+            let _ = mailbox.inputs.send(ShardInput::Ask(question)).await;
+            if follows.await == Ok(true) {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -77,6 +77,10 @@ impl Outlet<Roster> for Lossy {
         }
     }
 
+    async fn follows(&self, _: &crate::ledger::LedgerId) -> bool {
+        false
+    }
+
     async fn answer(&self, shard: usize, answer: ShardAnswer) {
         self.way.answer(shard, answer).await;
     }

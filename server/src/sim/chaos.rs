@@ -14,8 +14,9 @@ const ROUNDS: u64 = 10;
 /// Longest time that something stays broken, in milliseconds.
 const LASTS_MS: u64 = 6_000;
 
-/// Breaks things, and leaves all of it mended, except that in some runs a node stays dead.
+/// Breaks things, and leaves all of it mended, except that in some runs a node that dies stays dead.
 pub(super) async fn reign(world: &Arc<World>, nodes: &Arc<Vec<Node>>) {
+    let mortal = world.pick(2 * nodes.len());
     for _ in 0..ROUNDS {
         world.pause(4_000).await;
         world.fault();
@@ -25,7 +26,9 @@ pub(super) async fn reign(world: &Arc<World>, nodes: &Arc<Vec<Node>>) {
             0 => {
                 nodes[nth].kill();
                 tokio::time::sleep(lasts).await;
-                nodes[nth].start();
+                if nth != mortal {
+                    nodes[nth].start();
+                }
             }
             1 => world.change(nth, |it| it.frozen_until = Instant::now() + lasts),
             2 => cut_store(world, nth, lasts),
@@ -35,10 +38,6 @@ pub(super) async fn reign(world: &Arc<World>, nodes: &Arc<Vec<Node>>) {
                 cut_bus(world, nodes, nth, lasts);
             }
         }
-    }
-    if world.draw(3) == 0 {
-        world.fault();
-        nodes[world.pick(nodes.len())].kill();
     }
 }
 

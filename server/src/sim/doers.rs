@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const POSTS: u32 = 10;
 const TALKS: u32 = 14;
 const STOPS: u32 = 4;
+/// So often in a hundred a node dies when it has acknowledged, and stays dead at most so long.
+const DIES: u64 = 6;
+const DEAD_MS: u64 = 300_000;
 /// What is kept of the channel that people talk in.
 const KEPT: u64 = 5;
 
@@ -85,14 +88,32 @@ impl Doers {
         self.nodes[self.world.pick(self.nodes.len())].life()
     }
 
+    /// Now and then a node dies as soon as it has acknowledged something, before it can do what comes after.
+    fn maybe_kill(&self, nth: usize) {
+        let are_all_there = self.nodes.iter().all(|node| node.life().is_some());
+        if !are_all_there || !self.world.happens(DIES) {
+            return;
+        }
+        self.nodes[nth].kill();
+        let (world, nodes) = (Arc::clone(&self.world), Arc::clone(&self.nodes));
+        tokio::task::spawn_local(async move {
+            world.pause(DEAD_MS).await;
+            nodes[nth].start();
+        });
+    }
+
     /// Does it at some node until it is acknowledged.
     async fn surely(&self, who: u32, operation: &str, input: &Value, key: &str) {
         loop {
-            if let Some(life) = self.some_node() {
+            let nth = self.world.pick(self.nodes.len());
+            if let Some(life) = self.nodes[nth].life() {
                 self.world.try_once();
                 let asked = call(&life, who, operation, input, Some(key.to_owned()));
                 match tokio::time::timeout(PATIENCE, asked).await {
-                    Ok(Ok(_)) => return lock(&self.seen.acknowledged).push(key.to_owned()),
+                    Ok(Ok(_)) => {
+                        lock(&self.seen.acknowledged).push(key.to_owned());
+                        return self.maybe_kill(nth);
+                    }
                     Ok(Err(fault))
                         if !fault.temporary && fault.code != error::OUTCOME_UNKNOWN.code =>
                     {

@@ -17,7 +17,7 @@ use crate::bus::{
     Asks, Bus, BusHerald, Hello, Incoming, Members, NodeId, Pace, Shared, follow, queue,
 };
 use crate::domain::{Domain, OutboxDoor};
-use crate::ledger::{Clock, IDLE_UNLOAD, Ledgers, Setup, ShardGone, SpawnTask, Spawner};
+use crate::ledger::{Clock, Ledgers, Setup, ShardGone, SpawnTask, Spawner};
 use crate::people::Roster;
 use crate::telemetry::Telemetry;
 
@@ -28,6 +28,9 @@ const TWICE: u64 = 10;
 const SKEW_MS: u64 = 3_000;
 /// Longest way of a message, in milliseconds: more than it takes to write the next.
 const WAY_MS: u64 = 120;
+
+/// A ledger that nobody needs is soon unloaded.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// How long until a node that starts tries again to read what waits in outboxes.
 const RESUME_PAUSE: Duration = Duration::from_secs(5);
@@ -166,6 +169,9 @@ impl Node {
     }
 
     pub(super) fn start(&self) {
+        if self.life().is_some() {
+            return;
+        }
         let world = &self.world;
         let clock: Arc<dyn Clock> = Arc::new(SimClock {
             world: Arc::clone(world),
@@ -193,7 +199,7 @@ impl Node {
             herald: Arc::new(BusHerald::new(Arc::clone(&seat), own, &telemetry.meters())),
             clock: Arc::clone(&clock),
             epoch_seed: Some(7),
-            idle_unload: IDLE_UNLOAD,
+            idle_unload: IDLE,
             meters: telemetry.meters(),
         });
         let (incoming, comes) = queue::incoming();

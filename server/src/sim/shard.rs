@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use klokke_protocol::{ChannelName, Codec, Epoch};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::school::is_followed;
 use super::world::World;
@@ -351,6 +351,9 @@ impl Shard {
             match input {
                 Input::Delivery(delivery) => self.deliver(&delivery),
                 Input::Answer(answer) => self.answer(answer),
+                Input::Follows(ledger, reply) => {
+                    let _ = reply.send(self.follows(&ledger)); // The asker may have ended.
+                }
             }
             // Now and then more comes before it is fanned out.
             if self.world.draw(3) == 0 {
@@ -360,6 +363,13 @@ impl Shard {
                 self.pump();
             }
         }
+    }
+
+    fn follows(&self, ledger: &LedgerId) -> bool {
+        let inner = self.inner();
+        let is_of_it = |name| LedgerId::of_channel(name).is_ok_and(|it| it == *ledger);
+        let sees_by_it = |person: &Person| person.words.contains_key(ledger);
+        inner.people.values().any(sees_by_it) || inner.hub.channels().any(|(it, _)| is_of_it(it))
     }
 
     fn deliver(&self, delivery: &Delivery<Change>) {
@@ -450,6 +460,7 @@ pub(super) struct Gate(mpsc::UnboundedSender<Input>);
 pub(super) enum Input {
     Delivery(Arc<Delivery<Change>>),
     Answer(ShardAnswer),
+    Follows(LedgerId, oneshot::Sender<bool>),
 }
 
 /// A gate, and where what goes through it comes out.
@@ -466,6 +477,12 @@ impl Outlet<Roster> for Gate {
 
     async fn answer(&self, _: usize, answer: ShardAnswer) {
         let _ = self.0.send(Input::Answer(answer)); // As above.
+    }
+
+    async fn follows(&self, ledger: &LedgerId) -> bool {
+        let (reply, follows) = oneshot::channel();
+        let _ = self.0.send(Input::Follows(ledger.clone(), reply)); // As above.
+        follows.await.unwrap_or(false)
     }
 }
 

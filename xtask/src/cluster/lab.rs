@@ -24,6 +24,9 @@ const DISK: &str = "size=1500m";
 /// The node of Klokke whose clock can be wrong.
 const WRONG_CLOCK: usize = 2;
 
+/// How often making the tables is tried.
+const MIGRATE_TRIES: u32 = 10;
+
 /// How long NATS may take to start.
 const NATS_MAX: Duration = Duration::from_secs(30);
 
@@ -108,7 +111,12 @@ impl Lab {
             fs::write(lab.clock_file(nth), "+0")?;
         }
         println!("  making the tables");
-        lab.klokke(&["store", "migrate"])?.must()?;
+        // Nodes of Cassandra that have just found each other do not always answer in time; it is safe to run again.
+        let mut tries = MIGRATE_TRIES;
+        while !lab.klokke(&["store", "migrate"])?.run()?.ok {
+            tries -= 1;
+            ensure!(tries > 0, "the tables cannot be made; the output is above");
+        }
         Ok(lab)
     }
 

@@ -26,7 +26,7 @@ use crate::{house::House, process::Program, setup};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The part of the country whose people it has.
-    #[arg(long, default_value = "1/600")]
+    #[arg(long, default_value = "1/200")]
     scale: String,
     /// Breaks every part in turn while the load tester plays and checks, and prints a table.
     #[arg(long, conflicts_with = "run")]
@@ -58,6 +58,10 @@ fn scenario(faults: &[&Fault], signal: &str) -> String {
         r#"title = "Alt går i stykker (everything breaks)"
 about = "A small part of the country at work on three nodes, while one part after the other breaks."
 [people]
+staff = 0.4
+guardian = 0.4
+pupil = 0.4
+other = 0.4
 stepped_up = 0.4
 protobuf = 0.5
 [[stage]]
@@ -68,7 +72,7 @@ online = 1.0
 name = "everything breaks"
 lasts = "{}s"
 drops = 0.02
-rates = {{ check_in = 2400, message = 900, direct = 1200, sensitive = 600, class_post = 300, notice = 30 }}
+rates = {{ check_in = 800, message = 300, direct = 400, sensitive = 200, class_post = 100, notice = 10 }}
 [thresholds]
 "online_share_end" = {{ at_least = 0.99 }}
 "#,

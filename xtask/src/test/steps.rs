@@ -24,6 +24,8 @@ const ON_CASSANDRA: &str = "cassandra";
 
 /// The suite that needs the load tester too, and a server that is broken on purpose.
 const LOAD_TESTER: &str = "loadtest";
+/// The test that gives each example to the program that reads it.
+const EXAMPLES: &str = "examples";
 /// The test of several nodes, which needs what lies under and between them.
 const CLUSTER: &str = "cluster";
 
@@ -289,6 +291,12 @@ fn real_part(target: String) -> Step {
             let server = workshop.server()?;
             let mut suite = cargo(workshop, &["test", "--workspace", "--test", &target])
                 .variable("KLOKKE_BIN", server);
+            if target == EXAMPLES {
+                let prometheus = setup::prometheus(workshop.house)?;
+                suite = suite
+                    .variable("KLOKKE_NATS", setup::nats(workshop.house)?)
+                    .variable("KLOKKE_PROMTOOL", prometheus.join("promtool"));
+            }
             if target == LOAD_TESTER {
                 suite = suite
                     .variable("KLOKKE_LOAD_BIN", setup::load_tester(workshop.house)?)
