@@ -16,7 +16,7 @@ use crate::people::Change;
 impl Shard {
     pub(super) fn deliver(self: &Rc<Self>, delivery: &Arc<Delivery<Change>>) {
         for Change::Entitlements { subject, word } in &delivery.changes {
-            self.hear(&delivery.commit.ledger, subject, Some(word));
+            self.hear(&delivery.commit.ledger, subject, word);
         }
         self.turn_day();
         self.publish_entries(delivery);

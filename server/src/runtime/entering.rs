@@ -28,8 +28,17 @@ const UNKNOWN_RETRY: Duration = Duration::from_secs(5);
 /// A ledger's answer: what each login sees by its word, at one place of its order.
 struct Looked {
     ledger: LedgerId,
-    /// `None` when the ledger could not say.
-    found: Vec<(SubjectId, Option<Word>)>,
+    found: Vec<(SubjectId, Said)>,
+}
+
+/// What a ledger says of a login.
+enum Said {
+    /// This.
+    Word(Word),
+    /// Nothing for now: its store is away.
+    Away,
+    /// Nothing: it is damaged.
+    Damaged,
 }
 
 /// Asks a ledger; the answer comes back to the shard in order with the ledger's commits.
@@ -43,9 +52,12 @@ fn look(shard: &Shard, ledger: &LedgerId, subjects: Vec<SubjectId>) -> Result<()
         |_| Vec::new(),
         move |entered| {
             let found = subjects.into_iter().map(|subject| {
-                let at = entered.as_ref().ok();
-                let word = at.map(|at| Word::of(at.state, &subject, today));
-                (subject, word)
+                let said = match &entered {
+                    Ok(at) => Said::Word(Word::of(at.state, &subject, today)),
+                    Err(error) if error.is_temporary() => Said::Away,
+                    Err(_) => Said::Damaged,
+                };
+                (subject, said)
             });
             ShardAnswer::new(Looked {
                 found: found.collect(),
@@ -236,32 +248,37 @@ impl Shard {
                 };
             }
         };
-        for (subject, word) in looked.found {
-            self.hear(&looked.ledger, &subject, word.as_ref());
+        for (subject, said) in looked.found {
+            match said {
+                Said::Word(word) => self.hear(&looked.ledger, &subject, &word),
+                Said::Away => self.left_waiting(&looked.ledger, &subject),
+                Said::Damaged => {
+                    let nothing = Word::nothing(day::day_at(self.now_ms()));
+                    self.hear(&looked.ledger, &subject, &nothing);
+                    self.ask_later(looked.ledger.clone(), subject);
+                }
+            }
         }
     }
 
     /// Takes in a ledger's word on what a login sees there, for all its sessions here.
     ///
-    /// A ledger that cannot say (its store is damaged or away) takes nothing from the person's other units:
-    /// of this one nothing is seen until it can be asked again.
-    pub(super) fn hear(
-        self: &Rc<Self>,
-        ledger: &LedgerId,
-        subject: &SubjectId,
-        word: Option<&Word>,
-    ) {
+    /// A ledger that is damaged takes nothing from the person's other units: of this one nothing is seen until it can be asked again.
+    pub(super) fn hear(self: &Rc<Self>, ledger: &LedgerId, subject: &SubjectId, word: &Word) {
         let keys = self.core.borrow().connections.of_subject(subject).to_vec();
-        if keys.is_empty() {
-            return;
-        }
-        let nothing = Word::nothing(day::day_at(self.now_ms()));
         for key in keys {
-            self.hear_for(key, ledger, word.unwrap_or(&nothing));
+            self.hear_for(key, ledger, word);
         }
-        if word.is_none() {
-            self.ask_later(ledger.clone(), subject.clone());
+    }
+
+    /// A ledger's store is away. Who is coming is told to come again, rather than let in without what is theirs; who is there keeps what the
+    /// ledger said last, which nothing has changed that anybody here could know of.
+    fn left_waiting(self: &Rc<Self>, ledger: &LedgerId, subject: &SubjectId) {
+        let keys = self.core.borrow().connections.of_subject(subject).to_vec();
+        for key in keys {
+            self.entry_failed(key, ErrorCode::INTERNAL.into());
         }
+        self.ask_later(ledger.clone(), subject.clone());
     }
 
     fn ask_later(self: &Rc<Self>, ledger: LedgerId, subject: SubjectId) {

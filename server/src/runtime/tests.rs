@@ -28,6 +28,7 @@ use crate::domain::OutboxDoor;
 use crate::ledger::{Delivery, IDLE_UNLOAD, Ledgers, Outlet, Setup, ShardAnswer, SystemClock};
 use crate::people::{Change, Roster};
 use crate::session::{ChannelOptions, ChannelRules, Namespaces};
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transport::admission::{Admission, Limits};
 use crate::transport::listener::Listener;
@@ -134,7 +135,7 @@ fn start_with(transport: transport::Settings) -> Server {
     start_on(Arc::new(MemoryStore::new()), transport)
 }
 
-fn start_on(store: Arc<MemoryStore>, transport: transport::Settings) -> Server {
+fn start_on(store: Arc<dyn Store>, transport: transport::Settings) -> Server {
     start_whole(store, transport, settings())
 }
 
@@ -149,7 +150,7 @@ fn start_gated(gate: admission::Rules) -> Server {
 }
 
 fn start_whole(
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
     transport: transport::Settings,
     session: session::Settings,
 ) -> Server {
@@ -157,7 +158,7 @@ fn start_whole(
 }
 
 fn start_with_gate(
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
     transport: transport::Settings,
     session: session::Settings,
     gate: admission::Rules,

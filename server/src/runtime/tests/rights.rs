@@ -1,5 +1,7 @@
 //! Rights on open connections: they change in the order of the ledger, by all units together, and with the day.
 
+use std::sync::atomic::AtomicU32;
+
 use super::*;
 use crate::domain::testing::{ledger, member, people};
 use crate::ledger::{
@@ -7,6 +9,8 @@ use crate::ledger::{
 };
 use crate::people::record::PeopleRecord;
 use crate::people::{ChangePeople, day};
+use crate::store::faulty::Passage;
+use crate::store::{Batch, CommitError, Store, StoreError};
 
 /// A second school of the same municipality.
 const OTHER: &str = "G10002";
@@ -243,7 +247,7 @@ impl Job<Roster> for Garbage {
 
 #[tokio::test]
 async fn a_unit_that_cannot_be_read_takes_nothing_from_the_others() {
-    let store = Arc::new(MemoryStore::new());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let other = LedgerId::parse(OTHER).unwrap();
     let server = start_on(Arc::clone(&store), transport::Settings::default());
     commit(&server, put(people())).await;
@@ -258,4 +262,64 @@ async fn a_unit_that_cannot_be_read_takes_nothing_from_the_others() {
     commit(&server, said("all the same")).await;
     assert_eq!(client.publication().await["data"]["said"], "all the same");
     server.node.stop().await;
+}
+
+/// A store that is away from some request on.
+struct Leaving {
+    behind: Arc<dyn Store>,
+    left: AtomicU32,
+}
+
+#[async_trait::async_trait]
+impl Passage for Leaving {
+    fn behind(&self) -> &dyn Store {
+        &*self.behind
+    }
+
+    async fn reach(&self) -> Result<&dyn Store, StoreError> {
+        let one_less = |left: u32| left.checked_sub(1);
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let away = |_| StoreError::Unavailable("it went away".into());
+        left.map(|_| self.behind()).map_err(away)
+    }
+
+    async fn pass(&self, batch: Batch) -> Result<(), CommitError> {
+        self.reach().await?.commit(batch).await
+    }
+}
+
+#[tokio::test]
+async fn who_comes_while_the_store_goes_away_is_told_to_come_again_and_not_let_in_with_less() {
+    let behind: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let server = start_on(Arc::clone(&behind), transport::Settings::default());
+    commit(&server, put(people())).await;
+    let other = LedgerId::parse(OTHER).unwrap();
+    commit_in(&server, &other, put(people_elsewhere())).await;
+    server.node.stop().await;
+    let (mut refused, mut let_in) = (0, 0);
+    for left in 0.. {
+        let store = Leaving {
+            behind: Arc::clone(&behind),
+            left: AtomicU32::new(left),
+        };
+        let server = start_on(Arc::new(store), transport::Settings::default());
+        let mut client = Client::open(&server).await;
+        let reply = client.ask("connect", json!({"token": token("s2")})).await;
+        server.node.stop().await;
+        if reply["error"].is_object() {
+            assert_eq!(reply["error"]["code"], 100, "{reply}");
+            assert_eq!(reply["error"]["temporary"], true, "{reply}");
+            refused += 1;
+        } else {
+            let channels = reply["connect"]["subs"].as_object().unwrap();
+            assert_eq!(channels.len(), 8, "after {left} requests: {reply}");
+            let_in += 1;
+        }
+        if let_in == 3 {
+            break;
+        }
+    }
+    assert!(refused > 3, "the store was needed {refused} times");
 }
