@@ -326,9 +326,14 @@ fn of_the_unit(unit: &str, key: &str) -> String {
 }
 
 #[test]
-fn a_municipality_drains_by_the_rules_of_the_page_and_its_unit_waits_for_it() {
+fn examples_drain_by_the_rules_of_the_page_and_their_units_wait_for_it() {
+    drains_by_the_rules("municipality.toml", "klokke.service");
+    drains_by_the_rules("cluster.toml", "klokke-node.service");
+}
+
+fn drains_by_the_rules(file: &str, unit: &str) {
     let read = |name: &str| std::fs::read_to_string(examples().join(name)).expect("committed");
-    let config = Config::parse(&read("municipality.toml")).expect("good");
+    let config = Config::parse(&read(file)).expect("good");
     let (drain, people) = (&config.drain, config.admission.connection_limit);
     // docs/operating.md, "Drain and restart".
     assert!(
@@ -336,7 +341,7 @@ fn a_municipality_drains_by_the_rules_of_the_page_and_its_unit_waits_for_it() {
         "two or three looks of a balancer"
     );
     assert!(drain.spread.as_secs() * 20_000 >= 60 * people as u64);
-    let unit = read("klokke.service");
+    let unit = read(unit);
     let patience = of_the_unit(&unit, "TimeoutStopSec");
     let minutes: u64 = patience
         .strip_suffix("min")

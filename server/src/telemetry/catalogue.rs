@@ -55,6 +55,7 @@ pub const ASKED_KINDS: &[&str] = &[
     "publication",
     "movement",
     "operation",
+    "streamed",
     "unknown",
 ];
 const ASKED_KIND: LabelSpec = label("kind", Values::OneOf(ASKED_KINDS));
