@@ -32,10 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// So often a node looks at the store where it hears nothing.
 const LOOK: &str = "500ms";
 
-/// Two nodes, and what lies between and under them.
+/// Two nodes or more, and what lies between and under them.
 struct Case {
     nats: Nats,
-    nodes: [Server; 2],
+    nodes: Vec<Server>,
 }
 
 /// Each test has tables of its own.
@@ -62,11 +62,16 @@ impl Case {
 
     /// With more settings.
     fn start_with(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_of(&["one", "other"], settings)
+    }
+
+    /// Nodes of these names.
+    fn start_of(names: &[&str], settings: &[(&str, &str)]) -> Result<Self> {
         let nats = Nats::start()?;
         let keyspace = keyspace();
         let more = shared(&keyspace)?;
         migrate(&more)?;
-        let node = |name: &str| {
+        let node = |name: &&str| {
             let bus = format!(
                 "[cluster]\nnats = [\"{}\"]\nname = \"{keyspace}\"\nlook_interval_without_bus = \"{LOOK}\"\n",
                 nats.url()
@@ -74,16 +79,17 @@ impl Case {
             let all = Settings::new()
                 .with(&format!("{more}{bus}"))
                 .set("store.backend", "scylla")
-                .set("node.name", name)
+                .set("node.name", *name)
                 .set("client.channel_position_check_delay", "1s");
             let set = |all: Settings, (key, value): &(&str, &str)| all.set(key, *value);
             settings.iter().fold(all, set).start()
         };
-        let nodes = [node("one")?, node("other")?];
+        let nodes: Vec<Server> = names.iter().map(node).collect::<Result<_>>()?;
+        let all = f64::from(u32::try_from(nodes.len())?);
         let case = Self { nats, nodes };
         for node in &case.nodes {
             case.until(node.address(), "klokke_bus_up", 1.0)?;
-            case.until(node.address(), "centrifugo_node_num_nodes", 2.0)?;
+            case.until(node.address(), "centrifugo_node_num_nodes", all)?;
         }
         Ok(case)
     }

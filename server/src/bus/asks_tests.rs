@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::parts::PART_BYTES;
+use super::parts::{PART_BYTES, Part};
 use super::tests::{Hall, Real, hello, node_id};
 use super::*;
 use crate::ledger::testing::{Bench, run_local};
@@ -487,3 +487,66 @@ fn metrics_know_all_kinds() {
     }
     assert_eq!(kind::name(9_999), "unknown");
 }
+
+#[test]
+fn messages_of_another_version_are_understood() {
+    let question = Question {
+        kind: kind::PRESENCE,
+        body: Bytes::from_static(b"q"),
+    };
+    let asked = wire::Asked {
+        number: 7,
+        until_ms: 9,
+        question: question.clone(),
+    };
+    let answer = |outcome| {
+        let answer = wire::Answer { number: 7, outcome };
+        wire::answer(node_id(1), node_id(0), answer)
+    };
+    let part = Part {
+        nth: 1,
+        count: 2,
+        body: Bytes::from_static(b"a"),
+    };
+    let refused = Refused {
+        code: 108,
+        text: "no".to_owned(),
+    };
+    let all = [
+        wire::asked(node_id(0), node_id(1), &asked),
+        answer(wire::Outcome::Part(part)),
+        answer(wire::Outcome::Refused(refused)),
+        answer(wire::Outcome::Busy),
+        answer(wire::Outcome::TooLarge),
+        wire::told(node_id(0), &question),
+    ];
+    let hex = |bytes: &Bytes| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    for (message, stored) in all.into_iter().zip(STORED) {
+        // What version 0.1 sends and reads.
+        assert_eq!(hex(&message), stored);
+        let newer: Bytes = [&message[..], &[0xc0, 0x3e, 0x01]].concat().into();
+        let heard = wire::decode(newer).expect("a field more is passed over");
+        let again = match heard.message {
+            Message::Asked(asked) => wire::asked(heard.from, heard.to.expect("to one"), &asked),
+            Message::Answer(answer) => wire::answer(heard.from, heard.to.expect("to one"), answer),
+            Message::Told(told) => wire::told(heard.from, &told),
+            other => panic!("read as {other:?}"),
+        };
+        assert_eq!(again, message);
+    }
+}
+
+/// See above, in that order.
+const STORED: [&str; 6] = [
+    "08011210000000000000000000000000000000013209080710011a017120094a1000000000000000000000000000000002",
+    "08011210000000000000000000000000000000023a0908071a0161200128024a1000000000000000000000000000000001",
+    "08011210000000000000000000000000000000023a0a08071001306c3a026e6f4a1000000000000000000000000000000001",
+    "08011210000000000000000000000000000000023a04080710024a1000000000000000000000000000000001",
+    "08011210000000000000000000000000000000023a04080710034a1000000000000000000000000000000001",
+    "080112100000000000000000000000000000000142050801120171",
+];

@@ -444,3 +444,64 @@ fn nobody_takes_a_part_for_the_whole() -> Result<()> {
     ensure!(count(one)? == 1);
     Ok(())
 }
+
+/// How long it takes from a publisher's write to each listener's read, as p50 and p99 in milliseconds by node.
+fn fan_out(case: &Case, channel: &'static str) -> Result<Vec<(f64, f64)>> {
+    const COUNT: usize = 2_000;
+    const PACE: Duration = Duration::from_millis(2);
+    let listeners: Vec<_> = case
+        .nodes
+        .iter()
+        .map(|node| {
+            let mut client = Client::connect(node.address(), &token::of("anna"))?;
+            client.must("subscribe", &json!({"channel": channel}))?;
+            Ok(thread::spawn(move || {
+                (0..COUNT)
+                    .map(|_| {
+                        let heard = client.push(channel)?;
+                        let number = heard["pub"]["data"].as_u64().context("no number")?;
+                        anyhow::Ok((number, Instant::now()))
+                    })
+                    .collect::<Result<Vec<_>>>()
+            }))
+        })
+        .collect::<Result<_>>()?;
+    let mut publisher = Client::connect(case.nodes[0].address(), &token::of("bo"))?;
+    publisher.must("subscribe", &json!({"channel": channel}))?;
+    let mut sent = Vec::with_capacity(COUNT);
+    for number in 0..COUNT {
+        sent.push(Instant::now());
+        publisher.must("publish", &json!({"channel": channel, "data": number}))?;
+        thread::sleep(PACE);
+    }
+    let mut all = Vec::new();
+    for listener in listeners {
+        let heard = listener.join().ok().context("a listener failed")??;
+        ensure!(
+            heard.len() == COUNT && heard.is_sorted_by_key(|it| it.0),
+            "not each in order"
+        );
+        let mut took: Vec<f64> = heard
+            .iter()
+            .map(|(number, at)| Ok((*at - sent[usize::try_from(*number)?]).as_secs_f64() * 1e3))
+            .collect::<Result<_>>()?;
+        took.sort_unstable_by(f64::total_cmp);
+        all.push((took[COUNT / 2], took[COUNT * 99 / 100]));
+    }
+    Ok(all)
+}
+
+#[test]
+#[ignore = "measures; alone, with a release build: `--ignored --nocapture measure_`"]
+fn measure_fan_out_over_three_nodes() -> Result<()> {
+    let case = Case::start_of(&["one", "two", "three"], &[])?;
+    for channel in [HALL, "kept:measured"] {
+        for (node, (p50, p99)) in ["the publisher's", "the second", "the third"]
+            .iter()
+            .zip(fan_out(&case, channel)?)
+        {
+            println!("{channel} at {node} node: p50 {p50:.2} ms, p99 {p99:.2} ms");
+        }
+    }
+    Ok(())
+}

@@ -184,3 +184,160 @@ fn what_is_no_message_is_refused() {
     assert!(direct::read(bad()).is_none());
     assert!(direct::read(Bytes::new()).is_none(), "of a newer version");
 }
+
+/// A message of each kind, and how it is read and written again.
+fn messages() -> Vec<(&'static str, Bytes, fn(Bytes) -> Option<Bytes>)> {
+    let directive = |event| Directive {
+        target: target(),
+        event,
+    };
+    let direct = |event| direct::write(&directive(event)).expect("a back end's");
+    let directed: fn(Bytes) -> Option<Bytes> = |body| direct::write(&direct::read(body)?);
+    let listing = Listing {
+        target: target(),
+        after: "x".to_owned(),
+        limit: 7,
+    };
+    let connection = ConnectionInfo {
+        client: "c".to_owned(),
+        user: "u".to_owned(),
+        transport: "sse".into(),
+        protocol: "json".into(),
+        channels: vec!["open:hall".to_owned()],
+        queued_bytes: 9,
+    };
+    let publication = Publication {
+        channel: channel(),
+        offset: 0,
+        epoch: Epoch::default(),
+        content: hub::Content {
+            tags: [("k".to_owned(), "v".to_owned())].into(),
+            ..hub::Content::open(Bytes::from_static(b"1"))
+        },
+        info: Some(Arc::new(info())),
+        time_ms: 0,
+        delta: true,
+        arrived_us: 1,
+    };
+    let movement = Announcement {
+        channel: channel(),
+        movement: Movement::Leave,
+        info: Arc::new(info()),
+    };
+    let subscription = ServerSubscription {
+        channel: "open:hall".into(),
+        info: Some(Bytes::from_static(b"2")),
+        data: Some(Bytes::from_static(b"1")),
+        expires_at_ms: Some(5),
+        recover_since: Some(StreamPosition {
+            offset: 3,
+            epoch: "e".to_owned(),
+        }),
+        overrides: Overrides {
+            presence: Some(Override { value: false }),
+            force_recovery: Some(Override { value: true }),
+            ..Overrides::default()
+        },
+    };
+    let all = [(channel(), 4)];
+    vec![
+        ("channel", rows::channel(&channel()), |body| {
+            Some(rows::channel(&rows::read_channel(body)?))
+        }),
+        ("presence", rows::presence(&[info()]), |body| {
+            Some(rows::presence(&rows::read_presence(body)?))
+        }),
+        (
+            "tally",
+            rows::tally(&PresenceTally::of(3, ["anna".to_owned()])),
+            |body| Some(rows::tally(&rows::read_tally(body)?)),
+        ),
+        (
+            "channels",
+            rows::channels(all.iter().map(|(name, count)| (name, *count))),
+            |body| {
+                let all = rows::read_channels(body)?;
+                Some(rows::channels(
+                    all.iter().map(|(name, count)| (name, *count)),
+                ))
+            },
+        ),
+        ("listing", rows::listing(&listing), |body| {
+            Some(rows::listing(&rows::read_listing(body)?))
+        }),
+        ("connections", rows::connections(vec![connection]), |body| {
+            Some(rows::connections(rows::read_connections(body)?))
+        }),
+        (
+            "uplink",
+            rows::uplink("0000s", Bytes::from_static(b"{}")),
+            |body| {
+                let (session, frame) = rows::read_uplink(body)?;
+                Some(rows::uplink(&session, frame))
+            },
+        ),
+        ("publication", rows::publication(&publication), |body| {
+            Some(rows::publication(&rows::read_publication(body)?))
+        }),
+        ("movement", rows::movement(&movement), |body| {
+            Some(rows::movement(&rows::read_movement(body)?))
+        }),
+        (
+            "subscribe",
+            direct(Event::Subscribe(Box::new(subscription))),
+            directed,
+        ),
+        (
+            "unsubscribe",
+            direct(Event::Unsubscribe {
+                channel: Some(channel()),
+                unsubscribe: Unsubscribe {
+                    code: 2_000,
+                    reason: "r".to_owned(),
+                },
+            }),
+            directed,
+        ),
+        (
+            "disconnect",
+            direct(Event::Disconnect(Disconnect {
+                code: 4_500,
+                reason: "r".to_owned(),
+                ..Disconnect::default()
+            })),
+            directed,
+        ),
+        (
+            "refresh",
+            direct(Event::Refresh {
+                expires_at_ms: Some(7),
+                info: Some(Bytes::from_static(b"{}")),
+            }),
+            directed,
+        ),
+    ]
+}
+
+#[test]
+fn a_node_of_another_version_is_understood() {
+    let examples = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/runtime/nodes/examples.txt"
+    );
+    let stored = std::fs::read_to_string(examples).expect("it is there");
+    let hex = |bytes: &Bytes| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let mut found = String::new();
+    for (name, message, again) in messages() {
+        found += &format!("{name} {}\n", hex(&message));
+        // A field that a newer version adds is passed over.
+        let newer: Bytes = [&message[..], &[0xc0, 0x3e, 0x01]].concat().into();
+        assert_eq!(again(newer), Some(message), "{name}");
+    }
+    // What stands there is what version 0.1 sends and reads: lines are added, and never changed.
+    assert_eq!(found, stored);
+}
