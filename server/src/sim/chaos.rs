@@ -1,5 +1,6 @@
 //! What breaks: for a while, one thing after the other, sometimes several at once.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const ROUNDS: u64 = 10;
 const LASTS_MS: u64 = 6_000;
 
 /// Breaks things, and leaves all of it mended, except that in some runs a node that dies stays dead.
-pub(super) async fn reign(world: &Arc<World>, nodes: &Arc<Vec<Node>>) {
+pub(super) async fn reign(world: &Arc<World>, nodes: &Rc<Vec<Node>>) {
     let mortal = world.pick(2 * nodes.len());
     for _ in 0..ROUNDS {
         world.pause(4_000).await;
@@ -50,14 +51,14 @@ fn cut_store(world: &Arc<World>, nth: usize, lasts: Duration) {
     });
 }
 
-fn cut_bus(world: &Arc<World>, nodes: &Arc<Vec<Node>>, nth: usize, lasts: Duration) {
+fn cut_bus(world: &Arc<World>, nodes: &Rc<Vec<Node>>, nth: usize, lasts: Duration) {
     world.change(nth, |it| it.bus_cut = true);
     // Sometimes nobody is told.
     let is_told = world.draw(2) == 0;
     if is_told {
         nodes[nth].say(Incoming::Down);
     }
-    let (world, nodes) = (Arc::clone(world), Arc::clone(nodes));
+    let (world, nodes) = (Arc::clone(world), Rc::clone(nodes));
     tokio::task::spawn_local(async move {
         tokio::time::sleep(lasts).await;
         world.change(nth, |it| it.bus_cut = false);

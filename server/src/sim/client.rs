@@ -1,6 +1,7 @@
 //! A device: it connects to any node, follows what its person may see, loses the network, sleeps, moves, and recovers by position.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,9 +58,9 @@ struct Visit<'a> {
 struct Over;
 
 impl Device {
-    pub(super) fn start(world: &Arc<World>, nodes: &Arc<Vec<Node>>, index: u32, who: u32) -> Self {
+    pub(super) fn start(world: &Arc<World>, nodes: &Rc<Vec<Node>>, index: u32, who: u32) -> Self {
         let memory = Arc::<Mutex<Memory>>::default();
-        let (world, nodes, kept) = (Arc::clone(world), Arc::clone(nodes), Arc::clone(&memory));
+        let (world, nodes, kept) = (Arc::clone(world), Rc::clone(nodes), Arc::clone(&memory));
         tokio::task::spawn_local(async move {
             let mut epochs = BTreeMap::new();
             for generation in 1.. {

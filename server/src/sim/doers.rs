@@ -3,6 +3,7 @@
 //! What has an idempotency key is done again at some node until it is acknowledged, as a client does it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[derive(Clone)]
 pub(super) struct Doers {
     pub(super) world: Arc<World>,
-    pub(super) nodes: Arc<Vec<Node>>,
+    pub(super) nodes: Rc<Vec<Node>>,
     pub(super) seen: Arc<Seen>,
 }
 
@@ -95,7 +96,7 @@ impl Doers {
             return;
         }
         self.nodes[nth].kill();
-        let (world, nodes) = (Arc::clone(&self.world), Arc::clone(&self.nodes));
+        let (world, nodes) = (Arc::clone(&self.world), Rc::clone(&self.nodes));
         tokio::task::spawn_local(async move {
             world.pause(DEAD_MS).await;
             nodes[nth].start();

@@ -18,6 +18,7 @@ mod store;
 mod truth;
 mod world;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ fn run(seed: u64) -> Result<Figures, String> {
 async fn play(seed: u64) -> Result<Figures, String> {
     let world = World::new(seed);
     let nodes: Vec<_> = (0..NODES).map(|nth| Node::new(&world, nth)).collect();
-    let nodes = Arc::new(nodes);
+    let nodes = Rc::new(nodes);
     for node in &*nodes {
         node.start();
     }
@@ -88,7 +89,7 @@ async fn play(seed: u64) -> Result<Figures, String> {
     let seen = Arc::new(Seen::default());
     let doers = Doers {
         world: Arc::clone(&world),
-        nodes: Arc::clone(&nodes),
+        nodes: Rc::clone(&nodes),
         seen: Arc::clone(&seen),
     };
     let tasks = doers.start();

@@ -185,8 +185,11 @@ fn what_is_no_message_is_refused() {
     assert!(direct::read(Bytes::new()).is_none(), "of a newer version");
 }
 
+/// What was read, written again.
+type Reread = fn(Bytes) -> Option<Bytes>;
+
 /// A message of each kind, and how it is read and written again.
-fn messages() -> Vec<(&'static str, Bytes, fn(Bytes) -> Option<Bytes>)> {
+fn messages() -> Vec<(&'static str, Bytes, Reread)> {
     let directive = |event| Directive {
         target: target(),
         event,
