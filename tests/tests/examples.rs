@@ -37,11 +37,34 @@ fn check(file: &Path, settings: &[(&str, &str)]) -> Result<()> {
 #[test]
 fn klokke_takes_its_files() -> Result<()> {
     let config = house().join("config");
-    for name in ["municipality.toml", "publish-subscribe.toml", "try.toml"] {
-        check(&config.join(name), &[])?;
-    }
+    check(&config.join("municipality.toml"), &[])?;
     let secret = ("client.token.hmac_secret_key", "of nobody");
-    check(&config.join("cluster/klokke.toml"), &[secret])
+    for name in ["publish-subscribe.toml", "try.toml"] {
+        check(&config.join(name), &[secret])?;
+    }
+    // Files with secrets that only the operator has: others are put in their place.
+    let folder = tempfile::tempdir()?;
+    let given = folder.path().join("given");
+    fs::write(&given, "of nobody")?;
+    let authority = folder.path().join("authority.pem");
+    let signer = rcgen::generate_simple_self_signed(vec!["localhost".into()])?;
+    fs::write(&authority, signer.cert.pem())?;
+    for name in ["cluster.toml", "cluster/klokke.toml"] {
+        let text = fs::read_to_string(config.join(name))?;
+        let text = ["store-ca.pem", "nats-ca.pem"].iter().fold(text, |text, file| {
+            text.replace(&format!("/etc/klokke/{file}"), &authority.display().to_string())
+        });
+        let mut parts = text.split("\"file:");
+        let mut copy = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (_, rest) = part.split_once('"').context("a text that ends")?;
+            copy.push_str(&format!("\"file:{}\"{rest}", given.display()));
+        }
+        let file = folder.path().join("klokke.toml");
+        fs::write(&file, copy)?;
+        check(&file, &[]).with_context(|| name.to_owned())?;
+    }
+    Ok(())
 }
 
 #[test]
