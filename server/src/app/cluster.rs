@@ -13,6 +13,7 @@ use crate::bus::{
 };
 use crate::config::{Backend, Config};
 use crate::ledger::{Clock, Herald, Ledgers, NoHerald, State};
+use crate::store::Store;
 use crate::telemetry::{Meters, catalogue};
 
 /// See the file.
@@ -38,6 +39,7 @@ impl Cluster {
         config: &Config,
         id: uuid::Uuid,
         clock: Arc<dyn Clock>,
+        store: &dyn Store,
         meters: Meters,
     ) -> Result<Self> {
         let own = NodeId::new(id);
@@ -46,7 +48,11 @@ impl Cluster {
             Backend::Embedded => None,
             Backend::Scylla if it.nats.is_empty() => Some(bus::nowhere()),
             Backend::Scylla => {
-                let connected = bus::nats(&nats(config)?, own).await;
+                let settings = NatsSettings {
+                    store: store.identity(),
+                    ..nats(config)?
+                };
+                let connected = bus::nats(&settings, own).await;
                 Some(connected.context("cannot begin the bus (cluster.nats)")?)
             }
         };
@@ -150,6 +156,7 @@ pub(super) fn nats(config: &Config) -> Result<NatsSettings> {
     Ok(NatsSettings {
         urls: it.nats.clone(),
         cluster: it.name.clone(),
+        store: None,
         node: node_name(config),
         login: (!it.user.is_empty()).then_some(login),
         credentials: credentials.transpose()?,

@@ -125,7 +125,7 @@ pub(super) async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let id = uuid::Uuid::new_v4();
     let node_id = id.to_string();
-    let cluster = Cluster::of(config, id, Arc::clone(&clock), telemetry.meters()).await?;
+    let cluster = Cluster::of(config, id, Arc::clone(&clock), &*store, telemetry.meters()).await?;
     let prepared = Prepared::new(shards(config), &telemetry);
     let ledgers = Ledgers::new(Setup {
         store: Arc::clone(&store),

@@ -68,6 +68,7 @@ struct Counts {
     told: Count,
     unknown: Count,
     undecodable: Count,
+    strangers: Count,
     dropped: Count,
     looks: Count,
 }
@@ -91,6 +92,7 @@ impl Counts {
             told: heard("told"),
             unknown: heard("unknown"),
             undecodable: heard("undecodable"),
+            strangers: heard("stranger"),
             dropped: meters.counter(catalogue::BUS_DROPPED, &["in"]),
             looks: meters.counter(catalogue::BUS_LOOKS, &[]),
         }
@@ -147,6 +149,8 @@ struct Follower<S: State> {
     part: usize,
     /// Ledgers of nodes that leave, still to be taken over.
     heirloom: VecDeque<LedgerId>,
+    /// It was said that another cluster is on this bus.
+    met_stranger: bool,
     /// Ledgers that had too much to do to be told, to be looked at again.
     untold: BTreeSet<LedgerId>,
     /// What waits in the outboxes of this node's ledgers is to be looked for.
@@ -182,6 +186,7 @@ pub async fn follow<S: State>(
         sweep: VecDeque::new(),
         part: 0,
         heirloom: VecDeque::new(),
+        met_stranger: false,
         untold: BTreeSet::new(),
         outboxes_due: false,
         outboxes: None,
@@ -265,6 +270,15 @@ impl<S: State> Follower<S> {
                 self.look_at_all();
             }
             Incoming::Behind => self.look_at_all(),
+            Incoming::Stranger => {
+                self.counts.strangers.add(1);
+                if !self.met_stranger {
+                    self.met_stranger = true;
+                    tracing::error!(
+                        "another cluster with another store tells on this bus under the same name, and is not heard: give each its own cluster.name"
+                    );
+                }
+            }
         }
     }
 

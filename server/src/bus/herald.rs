@@ -46,6 +46,13 @@ impl Herald for BusHerald {
         }
     }
 
+    fn trimmed(&self, ledger: &LedgerId) {
+        // A position that nobody has: whoever has loaded the ledger looks. Lost, it is found by the next look.
+        let _ = self
+            .bus
+            .tell(wire::positions(self.own, [(ledger, u64::MAX)]));
+    }
+
     fn has_others(&self) -> bool {
         true
     }

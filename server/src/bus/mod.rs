@@ -9,6 +9,7 @@ mod desk;
 mod follow;
 mod herald;
 pub mod kind;
+mod mark;
 mod members;
 mod nats;
 mod parts;
@@ -78,6 +79,8 @@ pub enum Incoming {
     Down,
     /// It told more than was taken: something is missing.
     Behind,
+    /// Somebody told something about another store: another cluster uses the same name on this bus.
+    Stranger,
 }
 
 /// A bus and what comes from it.

@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::queue::{self, Sender};
-use super::{Bus, Connected, INCOMING_MAX, Incoming, NodeId};
+use super::{Bus, Connected, INCOMING_MAX, Incoming, NodeId, mark};
 
 /// Longest pause between attempts to reach NATS again.
 pub(super) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -27,6 +28,8 @@ pub struct NatsSettings {
     pub urls: Vec<String>,
     /// The cluster's name: who has another one is not heard.
     pub cluster: String,
+    /// Which store this node's messages are about; what others tell about another one is refused.
+    pub store: Option<Uuid>,
     /// This node's name, as NATS shows it.
     pub node: String,
     /// User and password.
@@ -67,6 +70,7 @@ struct Nats {
     everybody: Subject,
     outgoing: Sender<Outgoing>,
     is_up: Arc<AtomicBool>,
+    store: Option<Uuid>,
 }
 
 /// What waits to be handed to NATS.
@@ -87,6 +91,10 @@ impl Outgoing {
 
 impl Nats {
     fn hand_on(&self, subject: Subject, message: Bytes) -> bool {
+        let message = match self.store {
+            Some(store) => mark::mark(&message, store),
+            None => message,
+        };
         // What waits for a bus that is away would come when it is of no use any more.
         self.is_up.load(Ordering::Relaxed)
             && self.outgoing.try_send(Outgoing::Message(subject, message))
@@ -161,7 +169,11 @@ pub async fn nats(settings: &NatsSettings, own: NodeId) -> Result<Connected, Nat
     let client = options.connect(settings.urls.clone()).await?;
     let everybody = Subject::from(format!("klokke.{}.nodes", settings.cluster));
     for subject in [everybody.clone(), subject_of(&settings.cluster, own)] {
-        tokio::spawn(hear(client.subscribe(subject).await?, tell.clone()));
+        tokio::spawn(hear(
+            client.subscribe(subject).await?,
+            tell.clone(),
+            settings.store,
+        ));
     }
     let (outgoing, waiting) = queue::outgoing(Outgoing::bytes);
     tokio::spawn(publish(client, waiting));
@@ -170,18 +182,26 @@ pub async fn nats(settings: &NatsSettings, own: NodeId) -> Result<Connected, Nat
         everybody,
         outgoing,
         is_up,
+        store: settings.store,
     };
     Ok((Arc::new(nats), incoming))
 }
 
 /// Hands on what comes. Never waits, so that nothing waits where it is not counted; what is too much is told of.
-async fn hear(mut subscription: Subscriber, tell: Sender<Incoming>) {
+async fn hear(mut subscription: Subscriber, tell: Sender<Incoming>, store: Option<Uuid>) {
     let mut is_behind = false;
     while let Some(message) = subscription.next().await {
         if is_behind {
             is_behind = !tell.try_send(Incoming::Behind);
         }
-        is_behind |= !tell.try_send(Incoming::Message(message.payload));
+        let message = message.payload;
+        let is_strange = store.is_some_and(|store| mark::is_of_another(&message, store));
+        let heard = if is_strange {
+            Incoming::Stranger
+        } else {
+            Incoming::Message(message)
+        };
+        is_behind |= !tell.try_send(heard);
         if tell.is_closed() {
             return;
         }

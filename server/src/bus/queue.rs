@@ -52,7 +52,7 @@ impl<T> Clone for Sender<T> {
 pub fn incoming() -> (Sender<Incoming>, Receiver<Incoming>) {
     let of = |came: &Incoming| match came {
         Incoming::Message(message) => message.len(),
-        Incoming::Up | Incoming::Down | Incoming::Behind => 0,
+        Incoming::Up | Incoming::Down | Incoming::Behind | Incoming::Stranger => 0,
     };
     bounded(INCOMING_MAX, INCOMING_BYTES_MAX, of)
 }

@@ -25,6 +25,9 @@ const RECORD_BYTES: usize = 512;
 const EXTENT_BYTES: usize = 96;
 const KEY_BYTES: usize = 192;
 
+/// Channels whose extent is compared with the store in one look, in any order: a busy school has some hundred with recent entries.
+const LOOK_CHANNELS: usize = 512;
+
 /// Resident records read at once while loading.
 const LOAD_PAGE: usize = 1_000;
 
@@ -389,6 +392,21 @@ impl<S: State> Base<S> {
         let cached = self.cached.get_mut();
         cached.heads.remove(channel);
         cached.unsure_heads.remove(channel);
+    }
+
+    /// Looks what retention, perhaps another node's, has removed of what is kept at hand.
+    pub(super) async fn look_at_trims(&mut self) -> Result<(), StoreError> {
+        let channels = self.rings.channels(LOOK_CHANNELS);
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let heads = self.store.channel_heads(&self.ledger, &channels).await?;
+        for (channel, head) in channels.iter().zip(heads) {
+            if head.trimmed > 0 {
+                self.trimmed(channel, head.trimmed);
+            }
+        }
+        Ok(())
     }
 
     /// A commit of this ledger that must be there and is not, or does not fit.

@@ -31,15 +31,24 @@ pub enum News {
 
 /// Takes in news.
 pub(super) async fn hear<S: State>(context: &Context<S>, base: &mut Base<S>, news: News) {
-    let must_look = match news {
-        News::Commits(commits) => !in_turn(context, base, &commits).await,
-        News::Head(seq) => seq > base.head.seq,
+    let must_look = match &news {
+        News::Commits(commits) => !in_turn(context, base, commits).await,
+        News::Head(seq) => *seq > base.head.seq,
         News::Look => true,
     };
     if !must_look {
         return;
     }
-    if let Err(error) = catch_up(context, base).await {
+    // Where a ledger stands says nothing of what was removed.
+    let looks_at_all = matches!(news, News::Look | News::Head(u64::MAX));
+    let looked = async {
+        catch_up(context, base).await?;
+        match looks_at_all {
+            true => base.look_at_trims().await,
+            false => Ok(()),
+        }
+    };
+    if let Err(error) = looked.await {
         // Whoever asks this ledger for something is told; here nobody waits for an answer.
         tracing::warn!(ledger = %context.ledger, %error, "cannot read what other nodes wrote");
     }

@@ -59,6 +59,8 @@ impl Herald for Wire {
         self.on_their_way().push(commits.to_vec());
     }
 
+    fn trimmed(&self, _: &LedgerId) {}
+
     fn has_others(&self) -> bool {
         true
     }
@@ -605,5 +607,36 @@ fn looks_do_not_pile_up_behind_a_store_that_hangs() {
         looked.expect("there is room for who asks");
         let looks = node.counted("klokke_ledger_read_backs_total") - before;
         assert!((1..=3).contains(&looks), "{looks} looks");
+    });
+}
+
+#[test]
+fn what_another_node_removed_is_not_read_from_memory() {
+    run_local(async {
+        let pair = Pair::start().await;
+        let (ledger, channel) = chat();
+        for _ in 0..4 {
+            let done = pair.nodes[1].ledgers.call(&ledger, say_in(channel.clone()));
+            done.await.expect("done");
+        }
+        let read = async || {
+            let all = EntryRange {
+                from: 1,
+                to: u64::MAX,
+                limit: 10,
+                order: Order::Ascending,
+            };
+            let read = pair.nodes[1].ledgers.read(&ledger, &channel, all).await;
+            read.expect("read").entries.len()
+        };
+        assert_eq!(read().await, 4);
+        pair.nodes[0]
+            .ledgers
+            .remove_history(&channel)
+            .await
+            .expect("removed");
+        assert_eq!(read().await, 4, "it has not heard yet");
+        assert!(pair.nodes[1].ledgers.tell(&ledger, News::Look));
+        assert_eq!(read().await, 0);
     });
 }

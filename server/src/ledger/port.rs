@@ -105,6 +105,9 @@ pub trait Herald: Send + Sync + 'static {
     /// Commits of a ledger, in order, are durable. Never waits.
     fn durable(&self, ledger: &LedgerId, commits: &[SealedCommit]);
 
+    /// Something of a ledger changed that is no commit: retention has removed entries. Never waits.
+    fn trimmed(&self, ledger: &LedgerId);
+
     /// Whether there are other nodes that write the same store.
     fn has_others(&self) -> bool;
 }
@@ -115,6 +118,8 @@ pub struct NoHerald;
 
 impl Herald for NoHerald {
     fn durable(&self, _: &LedgerId, _: &[SealedCommit]) {}
+
+    fn trimmed(&self, _: &LedgerId) {}
 
     fn has_others(&self) -> bool {
         false

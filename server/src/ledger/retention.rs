@@ -140,6 +140,7 @@ impl<S: State> Ledgers<S> {
             forget_before_ms: 0,
         };
         self.store().trim(trim).await?;
+        self.inner().herald.trimmed(&ledger);
         self.send(&ledger, Message::Trimmed(vec![(channel.clone(), top)]))
     }
 
@@ -186,6 +187,7 @@ impl<S: State> Ledgers<S> {
         };
         store.trim(trim).await?;
         if !plan.channels.is_empty() {
+            self.inner().herald.trimmed(ledger);
             // A full mailbox loses this; then memory keeps a little longer what the store dropped.
             self.send_if_loaded(ledger, Message::Trimmed(plan.channels));
         }

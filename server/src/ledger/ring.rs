@@ -109,6 +109,11 @@ impl Rings {
         self.bytes
     }
 
+    /// Channels of which entries are kept, as many as that at most.
+    pub(super) fn channels(&self, at_most: usize) -> Vec<ChannelName> {
+        self.channels.keys().take(at_most).cloned().collect()
+    }
+
     /// Forgets what retention removed.
     pub(super) fn trim(&mut self, channel: &ChannelName, to: u64) {
         self.pop_up_to(channel, to);

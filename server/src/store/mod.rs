@@ -438,6 +438,11 @@ pub trait Store: Send + Sync + 'static {
     /// Damage found so far, oldest first, bounded; also what opening found.
     fn damage(&self) -> Vec<Damaged>;
 
+    /// What tells this store from all others; `None` for one that only one node can have open.
+    fn identity(&self) -> Option<uuid::Uuid> {
+        None
+    }
+
     /// Why writes are refused until the store is opened anew; `None` while they are not.
     fn refuses_writes(&self) -> Option<Arc<str>> {
         None

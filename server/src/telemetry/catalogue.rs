@@ -394,7 +394,7 @@ catalogue! {
     BUS_UP: Gauge = "klokke_bus_up", Things, [],
         "1 while the bus between the nodes is there; 0 while what others write is read from the store.";
     BUS_MESSAGES: Counter = "klokke_bus_messages_total", Things,
-        [label("direction", Values::OneOf(&["in", "out"])), label("kind", Values::OneOf(&["commits", "positions", "hello", "asked", "answer", "told", "unknown", "undecodable"]))],
+        [label("direction", Values::OneOf(&["in", "out"])), label("kind", Values::OneOf(&["commits", "positions", "hello", "asked", "answer", "told", "unknown", "undecodable", "stranger"]))],
         "Messages told to other nodes or heard of them.";
     BUS_DROPPED: Counter = "klokke_bus_dropped_total", Things, [label("direction", Values::OneOf(&["in", "out"]))],
         "Messages not told because the bus was away or behind, or not taken because there was too much to do or nobody waits any more. Hints of commits are found later.";

@@ -439,6 +439,10 @@ impl Store for ScyllaStore {
         self.status.findings()
     }
 
+    fn identity(&self) -> Option<uuid::Uuid> {
+        Some(self.inner.cql.identity)
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return self.open_still();

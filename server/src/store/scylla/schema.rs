@@ -15,10 +15,12 @@ use super::open::{OpenError, Options};
 use super::session::{connect, quoted};
 
 /// The schema this program reads and writes.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// What each version adds to the one before; the first is version 1. Frozen once released: a change is a new version.
-const VERSIONS: &[&[&str]] = &[&[
+const VERSIONS: &[&[&str]] = &[FIRST, SECOND];
+
+const FIRST: &[&str] = &[
     // The truth. `head` says where the ledger stood after the last batch of the bucket: see `commit`.
     "CREATE TABLE IF NOT EXISTS commits (ledger text, bucket bigint, first bigint, head blob static, last bigint, data blob, \
      PRIMARY KEY ((ledger, bucket), first))",
@@ -40,7 +42,15 @@ const VERSIONS: &[&[&str]] = &[&[
      PRIMARY KEY (part, ledger, seq, n)) WITH gc_grace_seconds = 10800",
     "CREATE TABLE IF NOT EXISTS refused (part int, ledger text, seq bigint, n int, row blob, \
      PRIMARY KEY (part, ledger, seq, n))",
-]];
+];
+
+const SECOND: &[&str] = &[
+    // Which store this is.
+    "CREATE TABLE IF NOT EXISTS store_identity (name text PRIMARY KEY, id uuid)",
+];
+
+/// The version since which a store knows which one it is.
+const IDENTITY_SINCE: i32 = 2;
 
 /// Every table that holds ledgers, for tests that empty them.
 #[cfg(test)]
@@ -169,6 +179,13 @@ async fn steps(session: &Session, from: i32) -> Result<i32, OpenError> {
             run(session, statement).await?;
         }
         let next = version + 1;
+        if next == IDENTITY_SINCE {
+            let insert = "INSERT INTO store_identity (name, id) VALUES (?, ?) IF NOT EXISTS";
+            session
+                .query_unpaged(serial(insert), (NAME, Uuid::new_v4()))
+                .await
+                .map_err(cluster)?;
+        }
         let expected = (version > 0).then_some(version);
         let update = "UPDATE schema_version SET version = ? WHERE name = ? IF version = ?";
         session
@@ -201,6 +218,24 @@ async fn version(session: &Session, options: &Options) -> Result<Option<i32>, Op
         .map_err(cluster)?;
     let row = rows.maybe_first_row::<(Option<i32>,)>().map_err(cluster)?;
     Ok(row.and_then(|(version,)| version))
+}
+
+/// Which store this is.
+pub(super) async fn identity(session: &Session, options: &Options) -> Result<Uuid, OpenError> {
+    let mut statement = Statement::new("SELECT id FROM store_identity WHERE name = ?");
+    statement.set_consistency(options.serial_read());
+    let rows = session
+        .query_unpaged(statement, (NAME,))
+        .await
+        .map_err(cluster)?
+        .into_rows_result()
+        .map_err(cluster)?;
+    let row = rows.maybe_first_row::<(Option<Uuid>,)>().map_err(cluster)?;
+    row.and_then(|(id,)| id).ok_or_else(|| {
+        OpenError::Cluster(
+            "the table store_identity has no row, which `klokke store migrate` writes".to_owned(),
+        )
+    })
 }
 
 async fn has_keyspace(session: &Session, name: &str) -> Result<bool, OpenError> {

@@ -44,6 +44,8 @@ const WRITE_PAUSE: Duration = Duration::from_millis(50);
 /// The connection with its prepared statements.
 pub(super) struct Cql {
     pub(super) statements: Statements,
+    /// Which store this is.
+    pub(super) identity: uuid::Uuid,
     session: Arc<Session>,
     permits: Semaphore,
     permits_max: u32,
@@ -84,10 +86,11 @@ impl Cql {
         let ready = async move {
             let session = connect(&settings, Some(&settings.keyspace)).await?;
             schema::check(&session, &settings).await?;
+            let identity = schema::identity(&session, &settings).await?;
             let statements = Statements::prepare(&session, &settings).await?;
-            Ok::<_, OpenError>((session, statements))
+            Ok::<_, OpenError>((session, identity, statements))
         };
-        let (session, statements) = thread
+        let (session, identity, statements) = thread
             .handle
             .spawn(ready)
             .await
@@ -95,6 +98,7 @@ impl Cql {
         let permits = options.in_flight_max.clamp(1, Semaphore::MAX_PERMITS >> 1);
         Ok(Self {
             statements,
+            identity,
             session: Arc::new(session),
             permits: Semaphore::new(permits),
             permits_max: u32::try_from(permits).unwrap_or(u32::MAX),

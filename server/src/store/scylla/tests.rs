@@ -710,7 +710,11 @@ async fn the_schema_is_made_once_by_however_many() {
     assert_eq!(from, [0, SCHEMA_VERSION], "one of them did it");
     let again = migrate(&fresh).await.expect("migrated");
     assert_eq!((again.from, again.to), (SCHEMA_VERSION, SCHEMA_VERSION));
-    ScyllaStore::open(&fresh).await.expect("opens");
+    let identity = async || {
+        let store = ScyllaStore::open(&fresh).await.expect("opens");
+        store.identity().expect("it knows which one it is")
+    };
+    assert_eq!(identity().await, identity().await, "made once");
     let version = async |version: i32| {
         let update =
             "UPDATE klokke_fresh.schema_version SET version = ? WHERE name = 'klokke' IF EXISTS";
