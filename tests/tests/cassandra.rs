@@ -147,13 +147,20 @@ fn a_server_on_a_cluster_loses_nothing_and_its_ledgers_can_be_taken_along() -> R
     ensure!(ended.contains(" 0 damaged"), "{ended}");
 
     // The folder was a backup: the keyspace is lost, and made again from it.
-    let place = set.iter().position(|(name, _)| *name == "store.scylla.keyspace");
-    set[place.context("a keyspace of its own")?].1.push_str("_restored");
+    let place = set
+        .iter()
+        .position(|(name, _)| *name == "store.scylla.keyspace");
+    set[place.context("a keyspace of its own")?]
+        .1
+        .push_str("_restored");
     run(&["store", "migrate"], &set)?;
     let back = ["store", "copy", "--from", "embedded", "--to", "scylla"];
     let copied = run(&back, &set)?;
     ensure!(copied.contains(" 0 ledgers not copied"), "{copied}");
-    ensure!(listed(&set)? == whole, "what was restored says something else");
+    ensure!(
+        listed(&set)? == whole,
+        "what was restored says something else"
+    );
     let ended = run(&["ledger", "verify"], &set)?;
     ensure!(ended.contains(" 0 damaged"), "{ended}");
     Ok(())

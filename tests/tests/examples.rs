@@ -51,9 +51,14 @@ fn klokke_takes_its_files() -> Result<()> {
     fs::write(&authority, signer.cert.pem())?;
     for name in ["cluster.toml", "cluster/klokke.toml"] {
         let text = fs::read_to_string(config.join(name))?;
-        let text = ["store-ca.pem", "nats-ca.pem"].iter().fold(text, |text, file| {
-            text.replace(&format!("/etc/klokke/{file}"), &authority.display().to_string())
-        });
+        let text = ["store-ca.pem", "nats-ca.pem"]
+            .iter()
+            .fold(text, |text, file| {
+                text.replace(
+                    &format!("/etc/klokke/{file}"),
+                    &authority.display().to_string(),
+                )
+            });
         let mut parts = text.split("\"file:");
         let mut copy = parts.next().unwrap_or_default().to_owned();
         for part in parts {
