@@ -64,6 +64,7 @@ pub struct Cluster {
     archives: PathBuf,
     folder: PathBuf,
     ports: Ports,
+    count: u8,
     /// Further lines of every node's configuration.
     extra: String,
     nodes: Vec<Option<Node>>,
@@ -123,6 +124,7 @@ client_encryption_options:
             archives: archives.to_owned(),
             folder: folder.to_owned(),
             ports,
+            count,
             extra: extra.to_owned(),
             nodes: Vec::new(),
         };
@@ -172,10 +174,20 @@ client_encryption_options:
         self.run(nth, &[READY])
     }
 
+    /// A node alone flushes before it answers. Of several, each write is on others too when one dies; and one disk under all of
+    /// them could not flush for each.
+    const fn sync(&self) -> &'static str {
+        if self.count > 1 {
+            "commitlog_sync: periodic\ncommitlog_sync_period: 1s"
+        } else {
+            "commitlog_sync: batch"
+        }
+    }
+
     fn run(&mut self, nth: usize, signs: &[&'static str]) -> Result<()> {
         let home = self.folder.join(format!("node-{}", nth + 1));
         fs::create_dir_all(&home)?;
-        let settings = configuration(&home, address(nth), self.ports, &self.extra);
+        let settings = configuration(&home, address(nth), self.ports, self.sync(), &self.extra);
         let node = Node::start(&self.archives, &home, &settings, signs)
             .with_context(|| format!("Cassandra at {}", address(nth)))?;
         let place = self.nodes.get_mut(nth).context("there is no such node")?;
@@ -266,6 +278,9 @@ impl Node {
             ("cassandra-foreground", "yes".to_owned()),
             ("cassandra.skip_wait_for_gossip_to_settle", "0".to_owned()),
             ("cassandra.ring_delay_ms", "1000".to_owned()),
+            // There is nothing to move to a node that joins: they begin together.
+            ("cassandra.migration_delay_ms", "500".to_owned()),
+            ("cassandra.consistent.rangemovement", "false".to_owned()),
             ("cassandra.superuser_setup_delay_ms", "0".to_owned()),
             ("jdk.attach.allowAttachSelf", "true".to_owned()),
         ];
@@ -318,7 +333,13 @@ fn free_port(count: u8) -> Result<u16> {
     bail!("no port is free at {count} loopback addresses");
 }
 
-fn configuration(folder: &Path, address: Ipv4Addr, ports: Ports, extra: &str) -> String {
+fn configuration(
+    folder: &Path,
+    address: Ipv4Addr,
+    ports: Ports,
+    sync: &str,
+    extra: &str,
+) -> String {
     let Ports { storage, native } = ports;
     let folder = folder.display();
     format!(
@@ -338,8 +359,9 @@ commitlog_directory: \"{folder}/commitlog\"
 saved_caches_directory: \"{folder}/caches\"
 hints_directory: \"{folder}/hints\"
 cdc_raw_directory: \"{folder}/cdc\"
-commitlog_sync: batch
+{sync}
 auto_snapshot: false
+auto_bootstrap: false
 {extra}
 "
     )

@@ -25,7 +25,8 @@ const DISK: &str = "size=1500m";
 const WRONG_CLOCK: usize = 2;
 
 /// How often making the tables is tried.
-const MIGRATE_TRIES: u32 = 10;
+const MIGRATE_TRIES: u32 = 30;
+const MIGRATE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long NATS may take to start.
 const NATS_MAX: Duration = Duration::from_secs(30);
@@ -116,6 +117,7 @@ impl Lab {
         while !lab.klokke(&["store", "migrate"])?.run()?.ok {
             tries -= 1;
             ensure!(tries > 0, "the tables cannot be made; the output is above");
+            thread::sleep(MIGRATE_PAUSE);
         }
         Ok(lab)
     }

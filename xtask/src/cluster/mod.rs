@@ -49,7 +49,8 @@ pub(crate) struct Arguments {
 }
 
 /// Before the first fault: everybody comes, and what is normal shows.
-const CALM_S: u32 = 75;
+const CALM_S: u32 = 120;
+const COMING_S: u32 = 60;
 
 /// People come and write about ten times a second, whatever breaks.
 fn scenario(faults: &[&Fault], signal: &str) -> String {
@@ -58,25 +59,25 @@ fn scenario(faults: &[&Fault], signal: &str) -> String {
         r#"title = "Alt går i stykker (everything breaks)"
 about = "A small part of the country at work on three nodes, while one part after the other breaks."
 [people]
-staff = 0.4
-guardian = 0.4
-pupil = 0.4
-other = 0.4
-stepped_up = 0.4
+staff = 0.15
+guardian = 0.15
+pupil = 0.15
+other = 0.15
+stepped_up = 0.1
 protobuf = 0.5
 [[stage]]
 name = "people come"
-lasts = "30s"
+lasts = "60s"
 online = 1.0
 [[stage]]
 name = "everything breaks"
 lasts = "{}s"
 drops = 0.02
-rates = {{ check_in = 800, message = 300, direct = 400, sensitive = 200, class_post = 100, notice = 10 }}
+rates = {{ check_in = 800, message = 300, direct = 400, sensitive = 50, class_post = 100, notice = 10 }}
 [thresholds]
 "online_share_end" = {{ at_least = 0.99 }}
 "#,
-        CALM_S - 30 + lasts_s
+        CALM_S - COMING_S + lasts_s
     );
     let mut at_s = CALM_S;
     for fault in faults {
