@@ -49,10 +49,18 @@ pub(super) struct Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Lab {
+    /// Ends every part and removes what they wrote. Safe to do again.
+    pub(super) fn end(&mut self) {
+        self.nats.kill();
         for nth in 0..usize::from(NODES) {
             let _ = self.cassandra.kill(nth); // It may be away already.
         }
-        if self.has_disk {
+        if std::mem::take(&mut self.has_disk) {
             let _ = Command::new("umount").arg(self.disk()).status(); // Or the machine's next start does.
         }
         let _ = fs::remove_dir_all(&self.folder); // Or the next `cargo clean`.

@@ -95,11 +95,20 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
         bail!("no fault is called {unknown}; there are {}", all.join(", "));
     }
     let tester = setup::load_tester(house)?;
-    let lab = Lab::start(house)?;
-    let people = people(&lab, &tester, &arguments.scale)?;
-    let mut played = Program::new(&tester, house.root()).arguments(["run"]);
-    let lab = Arc::new(Mutex::new(lab));
-    let address = faults::listen(Arc::clone(&lab))?;
+    let lab = Arc::new(Mutex::new(Lab::start(house)?));
+    let done = play(house, arguments, &tester, &lab);
+    // Whoever listens for signals holds it too, as long as the program lives.
+    lab.lock().unwrap_or_else(PoisonError::into_inner).end();
+    done
+}
+
+fn play(house: &House, arguments: &Arguments, tester: &Path, lab: &Arc<Mutex<Lab>>) -> Result<()> {
+    let people = {
+        let lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
+        people(&lab, tester, &arguments.scale)?
+    };
+    let mut played = Program::new(tester, house.root()).arguments(["run"]);
+    let address = faults::listen(Arc::clone(lab))?;
     {
         let lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
         let chosen: Vec<&Fault> = FAULTS
