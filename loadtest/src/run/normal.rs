@@ -45,16 +45,17 @@ fn after(seconds: &BTreeMap<u64, Second>, disturbed_s: u64, until_s: u64) -> Opt
             && point.errors == 0
             && point.online as f64 >= point.planned as f64 * ONLINE
     };
-    let mut after = seconds
-        .range(disturbed_s..until_s)
+    // A second of which no agent told was none like those before.
+    let told = |at: u64| seconds.get(&at).filter(|second| second.told_by > 0);
+    let was_normal = |at: &u64| told(*at).is_some_and(|second| is_normal(*at, second));
+    let last = (disturbed_s..until_s)
         .rev()
-        .filter(|(_, second)| second.told_by > 0);
-    let (last, second) = after.next()?;
-    if !is_normal(*last, second) {
+        .find(|at| told(*at).is_some())?;
+    if !was_normal(&last) {
         return None;
     }
-    let abnormal = after.find(|(at, second)| !is_normal(**at, second));
-    Some(abnormal.map_or(0.0, |(at, _)| (at + 1 - disturbed_s) as f64))
+    let abnormal = (disturbed_s..last).rev().find(|at| !was_normal(at));
+    Some(abnormal.map_or(0.0, |at| (at + 1 - disturbed_s) as f64))
 }
 
 /// The slowest hundredth of what was delivered, acknowledged and connected in a second.
@@ -104,6 +105,14 @@ mod tests {
         );
         assert_eq!(normal(&[usual, (90, 20, 0)]), None, "not yet");
         assert_eq!(normal(&[(99, 249, 0), usual]), Some(0.0), "nobody notices");
+    }
+
+    #[test]
+    fn a_second_that_nobody_told_of_was_not_as_before() {
+        let mut seconds: BTreeMap<u64, Second> =
+            (0..70).map(|at| (at, second(100, 20, 0))).collect();
+        seconds.remove(&63);
+        assert_eq!(normal_s(&seconds, 60.0, 70), (60, Some(4.0)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::bus::{Asks, NodeId, Question, kind};
+use crate::bus::{AskError, Asks, NodeId, Question, kind};
 use crate::domain::routing::{Elsewhere, Errand, Outcome, Unanswered};
 use crate::ledger::LedgerId;
 use crate::telemetry::{Count, Meters, catalogue};
@@ -57,6 +57,12 @@ impl Routes {
         (!self.pauses(node)).then_some(node)
     }
 
+    /// Leaves a node alone for a while.
+    fn pause(&self, node: NodeId) {
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        pauses.insert(node, Instant::now() + PAUSE);
+    }
+
     fn pauses(&self, node: NodeId) -> bool {
         let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(until) = pauses.get(&node) else {
@@ -89,15 +95,20 @@ impl Elsewhere for Routes {
         };
         let question = Question { kind, body };
         let answered = self.asks.ask(node, question, ANSWER_MAX).await;
-        answered.map_err(|_| Unanswered)
+        answered.map_err(|error| {
+            // What is too large for a question says nothing of the node.
+            if !matches!(error, AskError::TooLarge) {
+                self.pause(node);
+            }
+            Unanswered
+        })
     }
 
     fn note(&self, ledger: &LedgerId, errand: Errand, outcome: Outcome) {
-        if outcome == Outcome::TakenBack
+        if outcome == Outcome::Unable
             && let Some(node) = self.node(ledger)
         {
-            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-            pauses.insert(node, Instant::now() + PAUSE);
+            self.pause(node);
         }
         let counts = match errand {
             Errand::Operation => &self.counts[0],
@@ -106,7 +117,7 @@ impl Elsewhere for Routes {
         let count = match outcome {
             Outcome::Done => &counts[0],
             Outcome::Refused => &counts[1],
-            Outcome::TakenBack => &counts[2],
+            Outcome::TakenBack | Outcome::Unable => &counts[2],
         };
         count.add(1);
     }

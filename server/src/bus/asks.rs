@@ -1,7 +1,8 @@
 //! Questions between nodes: one node asks another, or all, and gets an answer or the reason why there is none.
 //!
 //! A question goes to the asked node's own subject, its answer to the asker's, with the question's number; both are messages of the bus like
-//! all others, so they may be lost, come twice or late. Nothing is asked again here: who asks decides by [`AskError::may_be_done`]. A
+//! all others, so they may be lost, come twice or late. Nothing is asked again here: whether what was asked for was done
+//! all the same nobody knows, so who asks again makes it safe to do twice. A
 //! question that comes twice is answered once, one that comes after its asker gave up is passed over, and a node that does not answer in
 //! time is suspect ([`super::Members::is_suspect`]) until it is heard of again. Large answers come in parts ([`super::parts`]).
 //!
@@ -84,12 +85,6 @@ pub enum AskError {
 }
 
 impl AskError {
-    /// Whether what was asked for may have been done all the same.
-    #[must_use]
-    pub const fn may_be_done(&self) -> bool {
-        matches!(self, Self::Late | Self::TooLarge)
-    }
-
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Away => "away",

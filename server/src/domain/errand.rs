@@ -223,7 +223,7 @@ impl Domain {
         };
         match answer.failure {
             Some(failure) if failure.is_the_nodes() => {
-                way.note(Errand::Operation, Outcome::TakenBack);
+                way.note(Errand::Operation, Outcome::Unable);
                 None
             }
             Some(failure) => {

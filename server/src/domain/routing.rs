@@ -2,7 +2,8 @@
 //!
 //! Two busy nodes that write one ledger meet conflicts; so what writes goes to the node that the ledger prefers, and only there. When that
 //! node cannot be asked, or says nothing in time, it is done here, under the same idempotency key: whichever was first counts, and it
-//! happens once. What was asked for at this node earlier is done earlier, whichever way each took, as long as nodes answer.
+//! happens once. What was sent elsewhere earlier is done before what is done here; where the preferred node changes, from here or from another one,
+//! what was asked for within that moment may change its order.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,8 +42,10 @@ pub enum Outcome {
     Done,
     /// It was refused there, and that stands.
     Refused,
-    /// It could not be done there, and was done here.
+    /// There was no answer, and it was done here.
     TakenBack,
+    /// The other node answered that it cannot, and it was done here.
+    Unable,
 }
 
 /// The other nodes, as far as ledgers prefer them.

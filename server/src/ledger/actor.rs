@@ -171,7 +171,7 @@ async fn serve<S: State>(context: &Context<S>, base: &mut Base<S>, waiting: &mut
 async fn answer<S: State>(context: &Context<S>, base: &mut Base<S>, message: Message<S>) {
     if matches!(message, Message::News(News::Head(_) | News::Look)) {
         // Whatever is written from here on is another one's to find.
-        context.outside.has_look.store(false, Ordering::SeqCst);
+        context.outside.look_for.store(0, Ordering::SeqCst);
     }
     let message = match super::foreign::settle(context, base).await {
         Ok(()) => message,
@@ -288,7 +288,7 @@ async fn turn_away<S: State>(
             }
             continue;
         };
-        context.outside.has_look.store(false, Ordering::SeqCst);
+        context.outside.look_for.store(0, Ordering::SeqCst);
         refuse(context, message, error).await;
     }
 }

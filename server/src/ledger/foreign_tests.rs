@@ -572,30 +572,57 @@ fn what_nobody_here_needs_is_unloaded_though_other_nodes_write_it() {
     });
 }
 
+/// A store that answers as long as it has permits.
+struct Hanging(MemoryStore, tokio::sync::Semaphore);
+
+#[async_trait]
+impl Passage for Hanging {
+    fn behind(&self) -> &dyn Store {
+        &self.0
+    }
+    async fn reach(&self) -> Result<&dyn Store, StoreError> {
+        self.1.acquire().await.expect("open").forget();
+        Ok(&self.0)
+    }
+    async fn pass(&self, batch: Batch) -> Result<(), CommitError> {
+        self.0.commit(batch).await
+    }
+}
+
+/// A node on it that has written once.
+async fn on_hanging() -> (Arc<Hanging>, Bench<()>) {
+    let permits = tokio::sync::Semaphore::new(100);
+    let store = Arc::new(Hanging(MemoryStore::new(), permits));
+    let node = Bench::<()>::with_herald(Arc::clone(&store) as _, Arc::<Wire>::default(), 0);
+    node.ledgers.call(&ledger(), say()).await.expect("done");
+    store.1.forget_permits(100);
+    (store, node)
+}
+
+#[test]
+fn a_look_that_waits_stands_for_none_that_wants_more() {
+    run_local(async {
+        let (store, node) = on_hanging().await;
+        let before = node.counted("klokke_ledger_read_backs_total");
+        assert!(node.ledgers.tell(&ledger(), News::Look));
+        for _ in 0..10 {
+            tokio::task::yield_now().await; // It begins, and hangs.
+        }
+        assert!(node.ledgers.tell(&ledger(), News::Head(2)));
+        assert!(node.ledgers.tell(&ledger(), News::Look));
+        assert!(node.ledgers.tell(&ledger(), News::Head(3)));
+        store.1.add_permits(1_000);
+        let looked = node.ledgers.inspect(&ledger(), |()| ()).await;
+        looked.expect("it goes on");
+        let looks = node.counted("klokke_ledger_read_backs_total") - before;
+        assert_eq!(looks, 3, "the first, as far as 2, and all");
+    });
+}
+
 #[test]
 fn looks_do_not_pile_up_behind_a_store_that_hangs() {
-    struct Hanging(MemoryStore, tokio::sync::Semaphore);
-    #[async_trait]
-    impl Passage for Hanging {
-        fn behind(&self) -> &dyn Store {
-            &self.0
-        }
-        async fn reach(&self) -> Result<&dyn Store, StoreError> {
-            self.1.acquire().await.expect("open").forget();
-            Ok(&self.0)
-        }
-        async fn pass(&self, batch: Batch) -> Result<(), CommitError> {
-            self.0.commit(batch).await
-        }
-    }
     run_local(async {
-        let store = Arc::new(Hanging(
-            MemoryStore::new(),
-            tokio::sync::Semaphore::new(100),
-        ));
-        let node = Bench::<()>::with_herald(Arc::clone(&store) as _, Arc::<Wire>::default(), 0);
-        node.ledgers.call(&ledger(), say()).await.expect("done");
-        store.1.forget_permits(100);
+        let (store, node) = on_hanging().await;
         let before = node.counted("klokke_ledger_read_backs_total");
         for round in 0..10 * MAILBOX_CALLS as u64 {
             assert!(node.ledgers.tell(&ledger(), News::Look));

@@ -102,8 +102,9 @@ struct Loaded<S: State> {
 pub(super) struct Outside {
     /// Its head, as of the last round.
     pub(super) seq: AtomicU64,
-    /// Whether it was told already to look at the store, and has not begun. One look serves all who tell.
-    pub(super) has_look: AtomicBool,
+    /// How far it was told to look at the store, and has not begun: a number, all for [`u64::MAX`], 0 for not at all. One look serves all who
+    /// tell no more than that.
+    pub(super) look_for: AtomicU64,
 }
 
 /// Entries of a channel with where the channel stood when they were read.
@@ -310,17 +311,18 @@ impl<S: State> Ledgers<S> {
         let Some(it) = part.get(ledger) else {
             return true;
         };
-        match news {
+        let wanted = match news {
             News::Head(seq) if seq <= it.outside.seq.load(Ordering::Relaxed) => return true,
-            News::Head(_) | News::Look if it.outside.has_look.swap(true, Ordering::SeqCst) => {
-                return true;
-            }
-            _ => {}
+            News::Head(seq) => seq,
+            News::Look => u64::MAX,
+            News::Commits(_) => 0,
+        };
+        if wanted > 0 && it.outside.look_for.fetch_max(wanted, Ordering::SeqCst) >= wanted {
+            return true;
         }
-        let is_look = !matches!(news, News::Commits(_));
         let is_told = it.mailbox.try_send(Message::News(news)).is_ok();
-        if is_look && !is_told {
-            it.outside.has_look.store(false, Ordering::SeqCst);
+        if wanted > 0 && !is_told {
+            it.outside.look_for.store(0, Ordering::SeqCst);
         }
         is_told || it.mailbox.is_closed()
     }

@@ -241,12 +241,14 @@ impl<S: State> Ledgers<S> {
                 *waiting.entry(key.source).or_default() += 1;
             }
         }
+        let mut refused = None;
         for (source, items) in &waiting {
             // Until its courier has read it, nobody knows how old it is.
             let now_ms = self.inner().clock.now_ms();
             self.inner().counts.found_waiting(source, *items, now_ms);
-            self.send(source, Message::Outbox)?;
+            // One that has too much to do holds up no other.
+            refused = self.send(source, Message::Outbox).err().or(refused);
         }
-        Ok(waiting.len())
+        refused.map_or(Ok(waiting.len()), Err)
     }
 }

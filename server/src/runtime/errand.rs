@@ -100,7 +100,7 @@ pub(super) async fn publish_elsewhere(
         Some(PublishedRow {
             failure: Some(failure),
             ..
-        }) if is_the_nodes(&failure) => (Outcome::TakenBack, None),
+        }) if is_the_nodes(&failure) => (Outcome::Unable, None),
         Some(PublishedRow {
             failure: Some(failure),
             ..

@@ -445,6 +445,22 @@ fn nobody_takes_a_part_for_the_whole() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_takes_away_reaches_everybody_who_can_be_reached() -> Result<()> {
+    let case = Case::start_of(&["one", "silent", "third"], &[])?;
+    let [one, third] = [0, 2].map(|nth| case.nodes[nth].address());
+    let mut there = in_the_hall(third, "bo")?;
+    signal(&case, 1, "-STOP")?;
+    // Until one has noticed that a node is silent…
+    let asked = http::api(one, "presence_stats", &json!({"channel": HALL}));
+    ensure!(asked.is_err_and(|it| is_temporary(&it)), "a part of it");
+    // …and from then on all the same.
+    let told = http::api(one, "disconnect", &json!({"user": "bo"}));
+    ensure!(told.is_err_and(|it| is_temporary(&it)), "not everywhere");
+    ensure!(there.close_code()? == 3503, "it goes on there");
+    signal(&case, 1, "-CONT")
+}
+
 /// How long it takes from a publisher's write to each listener's read, as p50 and p99 in milliseconds by node.
 fn fan_out(case: &Case, channel: &'static str) -> Result<Vec<(f64, f64)>> {
     const COUNT: usize = 2_000;

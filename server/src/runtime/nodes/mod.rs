@@ -32,14 +32,21 @@ const AROUND_BYTES: usize = 4 * 1024;
 /// # Errors
 /// 100 (temporary) when one does not answer or the bus is away, 106 when one has more to say than an answer holds.
 pub async fn everybody(asks: &Asks, kind: u32, body: Bytes) -> Result<Vec<Bytes>, ErrorReply> {
-    let wholly = || -> Result<(), AskError> {
-        asks.whole()?;
-        // Whoever just did not answer would let everybody wait once more.
-        let mut is_silent = asks.members().ids().into_iter();
-        let is_silent = is_silent.any(|node| asks.members().is_suspect(node));
-        (!is_silent).then_some(()).ok_or(AskError::Late)
-    };
-    wholly().map_err(|error| reply_of(&error))?;
+    wholly(asks)?;
+    all(asks, kind, body).await
+}
+
+/// Whether all others are known, and none just did not answer: that one would let everybody wait once more.
+fn wholly(asks: &Asks) -> Result<(), ErrorReply> {
+    asks.whole().map_err(|error| reply_of(&error))?;
+    let mut is_silent = asks.members().ids().into_iter();
+    let is_silent = is_silent.any(|node| asks.members().is_suspect(node));
+    (!is_silent)
+        .then_some(())
+        .ok_or_else(|| reply_of(&AskError::Late))
+}
+
+async fn all(asks: &Asks, kind: u32, body: Bytes) -> Result<Vec<Bytes>, ErrorReply> {
     let answers = asks.ask_all(Question { kind, body }, ANSWER_WITHIN).await;
     let part = |(node, answer): (NodeId, Result<Bytes, AskError>)| {
         answer.map_err(|error| {
@@ -110,7 +117,10 @@ pub(super) async fn direct(asks: &Asks, directive: &Directive) -> Result<(), Err
     let Some(body) = direct::write(directive) else {
         return Ok(()); // What does not come from a back end is each node's own.
     };
-    everybody(asks, kind::DIRECT, body).await.map(drop)
+    // Told to all that can be told, whoever else is silent: it may take away what somebody must not have any longer.
+    let is_whole = wholly(asks);
+    all(asks, kind::DIRECT, body).await?;
+    is_whole
 }
 
 /// Hands commands of an emulated connection to the node that has it.
