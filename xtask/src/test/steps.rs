@@ -177,7 +177,8 @@ fn cluster(workshop: &Workshop<'_>) -> Result<Outcome> {
     with_cassandra(workshop, open, |_, nodes| {
         let suites: [&[&str]; 2] = [
             &["--workspace", "--lib", "bus::", "--", "--ignored"],
-            &["--workspace", "--test", CLUSTER],
+            // One after the other: each has nodes of its own, and says something of how quickly they find each other.
+            &["--workspace", "--test", CLUSTER, "--", "--test-threads=1"],
         ];
         let mut all = Counts::default();
         for suite in suites {
