@@ -80,7 +80,9 @@ impl Case {
                 .with(&format!("{more}{bus}"))
                 .set("store.backend", "scylla")
                 .set("node.name", *name)
-                .set("client.channel_position_check_delay", "1s");
+                .set("client.channel_position_check_delay", "1s")
+                // Who listens in a test is not read, and answers no ping, while it waits for something else.
+                .set("client.ping_interval", "10m");
             let set = |all: Settings, (key, value): &(&str, &str)| all.set(key, *value);
             settings.iter().fold(all, set).start()
         };
