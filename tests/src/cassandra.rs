@@ -264,6 +264,11 @@ impl Node {
         // No more compiling than a short life pays back, and a collector without threads of its own.
         command.args(["-Xms512m", "-Xmx1g", "-Xss512k", "-XX:+UseSerialGC"]);
         command.args(["-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
+        // What it leaves when it crashes goes away with its folder.
+        command.arg(format!(
+            "-XX:ErrorFile={}",
+            folder.join("crash.log").display()
+        ));
         for name in EXPORTS {
             command.arg(format!("--add-exports={name}=ALL-UNNAMED"));
         }

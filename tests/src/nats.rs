@@ -1,7 +1,8 @@
-//! A real NATS server, on a port of its own.
+//! A real NATS server, on a port of its own. `cargo xtask` starts its own with the same code.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -14,6 +15,7 @@ const START_MAX: Duration = Duration::from_secs(30);
 
 /// A server. Dropping it kills it.
 pub struct Nats {
+    program: PathBuf,
     address: SocketAddr,
     child: Option<Child>,
 }
@@ -25,20 +27,38 @@ impl Drop for Nats {
 }
 
 impl Nats {
-    /// Starts one.
+    /// Starts the one that `KLOKKE_NATS` names.
     ///
     /// # Errors
-    /// When `KLOKKE_NATS` does not name the program, or it does not come up.
+    /// When it names none, or it does not come up.
     pub fn start() -> Result<Self> {
+        let program = std::env::var_os("KLOKKE_NATS").context(
+            "KLOKKE_NATS does not name the program: run `cargo xtask test --only cluster`",
+        )?;
+        Self::of(Path::new(&program))
+    }
+
+    /// Starts a program.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn of(program: &Path) -> Result<Self> {
         let probe = TcpListener::bind("127.0.0.1:0")?;
         let address = probe.local_addr()?;
         drop(probe);
         let mut nats = Self {
+            program: program.to_owned(),
             address,
             child: None,
         };
         nats.start_again()?;
         Ok(nats)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where clients find it.
@@ -60,10 +80,7 @@ impl Nats {
     /// # Errors
     /// When it does not come up.
     pub fn start_again(&mut self) -> Result<()> {
-        let program = std::env::var_os("KLOKKE_NATS").context(
-            "KLOKKE_NATS does not name the program: run `cargo xtask test --only cluster`",
-        )?;
-        let child = Command::new(program)
+        let child = Command::new(&self.program)
             .args(["--addr", &self.address.ip().to_string()])
             .args(["--port", &self.address.port().to_string()])
             .stdin(Stdio::null())

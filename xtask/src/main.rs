@@ -12,6 +12,9 @@ mod cluster;
 mod dashboards;
 mod dev;
 mod house;
+#[path = "../../tests/src/nats.rs"]
+#[allow(dead_code, unreachable_pub)] // As above.
+mod nats;
 mod process;
 mod setup;
 mod sim;

@@ -2,17 +2,17 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::proxy::Way;
-use crate::{cassandra, house::House, process::Program, setup};
+use crate::{cassandra, house::House, nats::Nats, process::Program, setup};
 
 /// Nodes of each kind: the fewest of which one may be away.
 pub(super) const NODES: u8 = 3;
@@ -28,9 +28,6 @@ const WRONG_CLOCK: usize = 2;
 const MIGRATE_TRIES: u32 = 30;
 const MIGRATE_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long NATS may take to start.
-const NATS_MAX: Duration = Duration::from_secs(30);
-
 /// See the file. Dropping it ends and removes everything.
 pub(super) struct Lab {
     pub(super) cassandra: cassandra::Cluster,
@@ -44,7 +41,30 @@ pub(super) struct Lab {
     pub(super) folder: PathBuf,
     server: PathBuf,
     clock: Option<PathBuf>,
-    has_disk: bool,
+    disk: Option<Disk>,
+}
+
+/// A folder with a size of its own. Dropping it gives the memory back.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Nothing where no disk can be mounted.
+    fn mount(folder: PathBuf) -> Result<Option<Self>> {
+        fs::create_dir_all(&folder)?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", DISK, "klokke"])
+            .arg(&folder)
+            .stderr(Stdio::null())
+            .status();
+        let is_mounted = mounted.is_ok_and(|status| status.success());
+        Ok(is_mounted.then_some(Self(folder)))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status(); // Or the machine's next start does.
+    }
 }
 
 impl Drop for Lab {
@@ -60,9 +80,7 @@ impl Lab {
         for nth in 0..usize::from(NODES) {
             let _ = self.cassandra.kill(nth); // It may be away already.
         }
-        if std::mem::take(&mut self.has_disk) {
-            let _ = Command::new("umount").arg(self.disk()).status(); // Or the machine's next start does.
-        }
+        self.disk = None;
         let _ = fs::remove_dir_all(&self.folder); // Or the next `cargo clean`.
     }
 }
@@ -82,25 +100,17 @@ impl Lab {
         let folder = house
             .target()
             .join(format!("cluster-{}", std::process::id()));
-        let disk = folder.join(format!("node-{}", SMALL_DISK + 1));
-        fs::create_dir_all(&disk)?;
-        let mount = ["-t", "tmpfs", "-o", DISK, "klokke"];
-        let mounted = Command::new("mount")
-            .args(mount)
-            .arg(&disk)
-            .stderr(Stdio::null())
-            .status();
-        let has_disk = mounted.is_ok_and(|status| status.success());
-        if !has_disk {
+        let disk = Disk::mount(folder.join(format!("node-{}", SMALL_DISK + 1)))?;
+        if disk.is_none() {
             println!("  no disk will be full: only root can mount one of its own");
         }
         println!("  starting {NODES} nodes of Cassandra");
         let cassandra = cassandra::Cluster::start(&archives, &folder, NODES, "")?;
-        let nats = Nats::start(nats)?;
+        let nats = Nats::of(&nats)?;
         let stores = cassandra.addresses();
         let to_store = stores.iter().map(|address| Way::to(*address));
         let to_store: Vec<Way> = to_store.collect::<Result<_>>()?;
-        let to_nats = (0..NODES).map(|_| Way::to(nats.address));
+        let to_nats = (0..NODES).map(|_| Way::to(nats.address()));
         let to_nats: Vec<Way> = to_nats.collect::<Result<_>>()?;
         let nodes = (0..NODES).map(|_| free_port()).collect::<Result<_>>()?;
         let lab = Self {
@@ -112,7 +122,7 @@ impl Lab {
             folder,
             server,
             clock,
-            has_disk,
+            disk,
         };
         fs::write(lab.secret(), SECRET)?;
         for nth in 0..lab.nodes.len() {
@@ -145,11 +155,7 @@ impl Lab {
 
     /// The folder of the small disk, when there is one.
     pub(super) fn small_disk(&self) -> Option<PathBuf> {
-        self.has_disk.then(|| self.disk())
-    }
-
-    fn disk(&self) -> PathBuf {
-        self.folder.join(format!("node-{}", SMALL_DISK + 1))
+        Some(self.disk.as_ref()?.0.clone())
     }
 
     /// Sets the clock that can be wrong so many seconds ahead. Whether there is one.
@@ -224,56 +230,6 @@ keys = [\"{SECRET}\"]
 
 /// Signs the tokens of invented people; the cluster is reached from this machine alone.
 const SECRET: &str = "a secret that only this cluster knows";
-
-/// A NATS server. Dropping it kills it.
-pub(super) struct Nats {
-    program: PathBuf,
-    pub(super) address: SocketAddr,
-    child: Option<Child>,
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Nats {
-    fn start(program: PathBuf) -> Result<Self> {
-        let mut nats = Self {
-            program,
-            address: free_port()?,
-            child: None,
-        };
-        nats.start_again()?;
-        Ok(nats)
-    }
-
-    pub(super) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill(); // Already gone is as good as killed.
-            let _ = child.wait();
-        }
-    }
-
-    pub(super) fn start_again(&mut self) -> Result<()> {
-        let child = Command::new(&self.program)
-            .args(["--addr", &self.address.ip().to_string()])
-            .args(["--port", &self.address.port().to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start NATS")?;
-        self.child = Some(child);
-        let deadline = Instant::now() + NATS_MAX;
-        while TcpStream::connect(self.address).is_err() {
-            ensure!(Instant::now() < deadline, "NATS does not come up");
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-}
 
 fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
