@@ -88,10 +88,20 @@ struct FailureRow {
     detail: String,
 }
 
+/// What keys begin with that a node made.
+const MADE: &str = "routed:";
+
 /// A key against doing something twice for a caller that gave none.
 #[must_use]
 pub fn key_of_this_node() -> String {
-    format!("routed:{}", Uuid::new_v4().simple())
+    format!("{MADE}{}", Uuid::new_v4().simple())
+}
+
+/// Whether a node made this key.
+#[must_use]
+pub fn is_key_of_a_node(key: &str) -> bool {
+    key.strip_prefix(MADE)
+        .is_some_and(|id| Uuid::try_parse(id).is_ok())
 }
 
 fn place_of(work: Work) -> u32 {

@@ -35,7 +35,7 @@ pub mod units;
 
 pub use context::{Caller, Context, Door};
 pub use dispatch::{Answer, Domain, OperationError, OutboxDoor, Request};
-pub use errand::key_of_this_node;
+pub use errand::{is_key_of_a_node, key_of_this_node};
 pub use operation::{
     Declaration, Declared, Degraded, Empty, Importance, Kind, Method, Missing, Operation, Prepared,
     Rest, Target,

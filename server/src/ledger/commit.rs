@@ -85,6 +85,9 @@ pub struct IdempotencyKey {
     pub fingerprint: [u8; 16],
 }
 
+/// How long a key of [`IdempotencyKey::of_route`] counts: much longer than a node waits for another before it does something itself.
+pub const ROUTE_KEY_TTL_MS: u64 = 10 * 60 * 1_000;
+
 impl IdempotencyKey {
     /// A caller's key for this operation with this input.
     #[must_use]
@@ -102,6 +105,19 @@ impl IdempotencyKey {
             &item.operation,
             &item.input,
         )
+    }
+
+    /// A key that a node made for a caller that gave none, so that what it sends to another node is done once. Nobody asks by it again
+    /// after [`ROUTE_KEY_TTL_MS`].
+    #[must_use]
+    pub fn of_route(key: &str, operation: &str, input: &[u8]) -> Self {
+        Self::marked(format!("r/{key}"), operation, input)
+    }
+
+    /// Whether a stored key is one of those.
+    #[must_use]
+    pub fn is_of_route(key: &str) -> bool {
+        key.starts_with("r/")
     }
 
     /// Whether a stored key is one of an outbox delivery.

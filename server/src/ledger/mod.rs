@@ -102,7 +102,7 @@ pub(crate) use cache::Cache;
 pub use codec::{COMMIT_FORMAT, DecodeError, SealedCommit};
 pub use commit::{
     Actor, Audience, Commit, CommitHash, Content, Entry, IdempotencyKey, IndexKey, KEY_BYTES_MAX,
-    OutboxItem, Publisher, RecordChange, RecordKey,
+    OutboxItem, Publisher, ROUTE_KEY_TTL_MS, RecordChange, RecordKey,
 };
 pub use foreign::News;
 pub use handle::{Entered, Entries, IDLE_UNLOAD, Ledgers, MAILBOX_CALLS, Setup};

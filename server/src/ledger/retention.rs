@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::actor::Message;
 use super::name::DOMAIN_NAMESPACES;
-use super::{CallError, ChannelName, LedgerId, Ledgers, State};
+use super::{CallError, ChannelName, IdempotencyKey, LedgerId, Ledgers, ROUTE_KEY_TTL_MS, State};
 use crate::store::{Head, Store, StoreError, Trim};
 
 /// Ledgers, channels, rows and commits looked at at once.
@@ -174,7 +174,7 @@ impl<S: State> Ledgers<S> {
             }
         }
         let commits_to = if ledger.namespace().is_some() {
-            removable(store, ledger, plan.needed, forget_before_ms).await?
+            removable(store, ledger, plan.needed, forget_before_ms, now_ms).await?
         } else {
             0
         };
@@ -270,6 +270,7 @@ async fn removable(
     ledger: &LedgerId,
     needed: u64,
     forget_before_ms: u64,
+    now_ms: u64,
 ) -> Result<u64, StoreError> {
     let pending = store.outbox_pending(Some(ledger), None, 1).await?;
     let needed = pending.first().map_or(needed, |item| item.seq.min(needed));
@@ -278,7 +279,13 @@ async fn removable(
         let page = store.commits_since(ledger, seq, PAGE).await?;
         for sealed in &page {
             let commit = &sealed.commit;
-            let remembered = commit.idempotency.is_some() && commit.time_ms >= forget_before_ms;
+            let remembered = commit.idempotency.as_ref().is_some_and(|it| {
+                let since_ms = match IdempotencyKey::is_of_route(&it.key) {
+                    true => forget_before_ms.max(now_ms.saturating_sub(ROUTE_KEY_TTL_MS)),
+                    false => forget_before_ms,
+                };
+                commit.time_ms >= since_ms
+            });
             if commit.seq >= needed || remembered {
                 return Ok(seq);
             }
@@ -297,7 +304,7 @@ mod tests {
 
     use super::super::inspect::verify;
     use super::super::testing::{Bench, run_local};
-    use super::super::{Actor, Append, Call, Content, IdempotencyKey};
+    use super::super::{Actor, Append, Call, Content};
     use super::*;
     use crate::store::memory::MemoryStore;
     use crate::store::{EntryRange, Order};
@@ -361,6 +368,48 @@ mod tests {
             let channel = ChannelName::parse(name).expect("valid");
             assert_eq!(marks.namespace(&channel), namespace, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_node_made_a_key_for_is_not_kept_as_long_as_a_callers() {
+        run_local(async {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            let bench = Bench::<()>::on(Arc::clone(&store));
+            let chat = ChannelName::parse("chat:a").expect("valid");
+            let ledger = LedgerId::of_channel(&chat).expect("a ledger");
+            let forever = Rules {
+                idempotency_ttl_ms: 0,
+                ..rules(Rule {
+                    history_size: Some(1),
+                    history_ttl_ms: None,
+                })
+            };
+            for (nth, is_callers) in [false, false, true, false].into_iter().enumerate() {
+                let job = Append {
+                    channels: vec![chat.clone()],
+                    content: Content::default(),
+                };
+                let name = nth.to_string();
+                let key = match is_callers {
+                    true => IdempotencyKey::new(&name, "publish", b""),
+                    false => IdempotencyKey::of_route(&name, "publish", b""),
+                };
+                let call = Call::new("publish", Actor::default(), job).with_key(key);
+                bench.ledgers.call(&ledger, call).await.expect("done");
+            }
+            let kept_after = async |passed: Duration| {
+                bench.clock.advance(passed);
+                let now_ms = super::super::Clock::now_ms(&*bench.clock);
+                let done = bench.ledgers.retain(now_ms, &forever, &|_| true).await;
+                done.expect("done");
+                store.anchor(&ledger).await.expect("read").seq
+            };
+            let ttl = Duration::from_millis(ROUTE_KEY_TTL_MS);
+            assert_eq!(kept_after(ttl / 2).await, 0, "it may still be asked for");
+            assert_eq!(kept_after(ttl).await, 2, "up to what a caller may ask for");
+            let report = verify(&store, None, &mut |_| {}).await;
+            assert_eq!(report.findings, [], "the chain holds from the anchor on");
+        });
     }
 
     #[test]

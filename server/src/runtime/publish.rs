@@ -9,6 +9,7 @@ use klokke_protocol::{ChannelName, ClientInfo, Epoch, ErrorCode, ErrorReply};
 
 use super::streams::{error_of, generic_ledger_of};
 use super::{Services, errand};
+use crate::domain::is_key_of_a_node;
 use crate::hub;
 use crate::ledger::{Actor, Append, Call, Content, IdempotencyKey, LedgerId, Publisher};
 use crate::telemetry::now_us;
@@ -138,9 +139,7 @@ pub(super) async fn commit_here(
     };
     let mut call = Call::new("publish", actor, job).arrived(arrived_us);
     if let Some(key) = &publishing.idempotency {
-        // Within one ledger lie many channels, and a key counts in each for itself.
-        let key = format!("{channel}/{key}");
-        call = call.with_key(IdempotencyKey::new(&key, "publish", &publishing.data));
+        call = call.with_key(key_in(&channel, key, &publishing.data));
     }
     let done = services.domain.ledgers().call(ledger, call).await;
     let done = done.map_err(|error| error_of(&error))?;
@@ -158,4 +157,35 @@ pub(super) async fn commit_here(
             .unwrap_or_default(),
         seq: commit.map_or(0, |commit| commit.seq),
     })
+}
+
+/// The key as the ledger remembers it. Within one ledger lie many channels, and a caller's key counts in each for itself: with the length
+/// of the channel's name in front no two of both can be taken for each other.
+fn key_in(channel: &ChannelName, key: &str, data: &[u8]) -> IdempotencyKey {
+    if is_key_of_a_node(key) {
+        return IdempotencyKey::of_route(key, "publish", data);
+    }
+    let length = channel.as_str().len();
+    IdempotencyKey::new(&format!("{length}/{channel}/{key}"), "publish", data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::key_of_this_node;
+
+    #[test]
+    fn a_key_counts_in_each_channel_for_itself() {
+        let of = |channel: &str, key: &str| {
+            let channel = ChannelName::parse(channel).expect("valid");
+            key_in(&channel, key, b"").key
+        };
+        assert_ne!(of("ns:a", "b/c"), of("ns:a/b", "c"));
+        assert_eq!(of("ns:a", "b"), of("ns:a", "b"));
+        assert!(IdempotencyKey::is_of_route(&of(
+            "ns:a",
+            &key_of_this_node()
+        )));
+        assert!(!IdempotencyKey::is_of_route(&of("ns:a", "routed:mine")));
+    }
 }
