@@ -5,6 +5,7 @@
 //! happens once. What was sent elsewhere earlier is done before what is done here; where the preferred node changes, from here or from another one,
 //! what was asked for within that moment may change its order.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct Routing(Arc<Inner>);
 
 struct Inner {
     elsewhere: Box<dyn Elsewhere>,
+    /// How much is under way: most nodes have nothing, and none that is alone; then nobody waits for a lock.
+    under_way: AtomicUsize,
     /// What is under way, by ledger.
     away: Mutex<HashMap<LedgerId, Away>>,
 }
@@ -110,6 +113,7 @@ impl Routing {
     pub fn to(elsewhere: impl Elsewhere) -> Self {
         Self(Arc::new(Inner {
             elsewhere: Box::new(elsewhere),
+            under_way: AtomicUsize::new(0),
             away: Mutex::default(),
         }))
     }
@@ -118,6 +122,9 @@ impl Routing {
     pub async fn way(&self, ledger: &LedgerId) -> Option<Way> {
         if self.0.elsewhere.is_preferred(ledger) {
             return Some(self.leave(ledger));
+        }
+        if self.0.under_way.load(Ordering::SeqCst) == 0 {
+            return None;
         }
         // The ledger came to this node a moment ago; what was sent away before goes first.
         let settled = async {
@@ -136,6 +143,7 @@ impl Routing {
     }
 
     fn leave(&self, ledger: &LedgerId) -> Way {
+        self.0.under_way.fetch_add(1, Ordering::SeqCst);
         let mut away = self.0.away.lock().unwrap_or_else(PoisonError::into_inner);
         away.entry(ledger.clone()).or_default().count += 1;
         Way {
@@ -183,6 +191,7 @@ impl Way {
 
 impl Drop for Way {
     fn drop(&mut self) {
+        self.routing.0.under_way.fetch_sub(1, Ordering::SeqCst);
         let mut away = self
             .routing
             .0
@@ -202,7 +211,7 @@ impl Drop for Way {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 
