@@ -55,6 +55,16 @@ function cutJournal(data: string): void {
   }
 }
 
+/** Comes in where each login is written down first, at a door for one at a time: the others wait as long as the disk takes. */
+async function wait(server: Server, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    const login = (nth: number) => token.of(people.teacher.subject, { ...strong(), auth_time: token.now() - nth });
+    const coming = Array.from({ length: 8 }, (_, nth) => new Bare(server.address, { token: login(nth) }));
+    await Promise.race([Promise.all(coming.map((one) => one.answered)), pause(2_000)]);
+    for (const one of coming) one.close();
+  }
+}
+
 export const down: Fault = {
   what: 'the server is killed',
   alerts: ['KlokkeDown'],
@@ -95,15 +105,21 @@ export function badDisk(): Fault[] {
       around: (folder) => {
         const made = disk(folder);
         say = made.say;
-        return { people: school, environment: made.environment };
+        return { people: school, environment: made.environment, settings: { 'admission.connects_at_once_max': 1 } };
       },
       inject: async (server, isOver) => {
         const municipality = await new Actor(people.municipality, server.address, strong()).connect();
+        // What the teacher is, is known from here on.
+        const teacher = await new Actor(people.teacher, server.address).connect();
+        await teacher.close();
         say('slow 4000');
-        for (let n = 0; !isOver(); n += 1) {
-          const turn = n % 2 ? 'communication.unblock' : 'communication.block';
-          await quiet(municipality.call(turn, { unit: 'M1', kind: 'external_actor' }));
-        }
+        const telling = async () => {
+          for (let n = 0; !isOver(); n += 1) {
+            const turn = n % 2 ? 'communication.unblock' : 'communication.block';
+            await quiet(municipality.call(turn, { unit: 'M1', kind: 'external_actor' }));
+          }
+        };
+        await Promise.all([telling(), wait(server, isOver)]);
         say('well');
         await municipality.close();
       },

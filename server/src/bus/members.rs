@@ -61,6 +61,8 @@ pub struct Member {
     pub hello: Hello,
     /// When it was heard, by this node's clock.
     pub heard_ms: u64,
+    /// How long it may stay silent before it counts as gone, by this node's clock.
+    patience_ms: u64,
 }
 
 impl Member {
@@ -98,6 +100,8 @@ pub struct Members {
     suspects: BTreeSet<NodeId>,
     gone: VecDeque<NodeId>,
     gone_after_ms: u64,
+    /// When this node last asked itself who is silent.
+    ticked_ms: Option<u64>,
 }
 
 impl Members {
@@ -111,6 +115,7 @@ impl Members {
             suspects: BTreeSet::new(),
             gone: VecDeque::new(),
             gone_after_ms,
+            ticked_ms: None,
         }
     }
 
@@ -129,19 +134,28 @@ impl Members {
         if !is_known && self.others.len() >= NODES_MAX {
             return None;
         }
-        let heard_ms = now_ms;
-        self.others.insert(from, Member { hello, heard_ms });
+        let member = Member {
+            hello,
+            heard_ms: now_ms,
+            patience_ms: now_ms.saturating_add(self.gone_after_ms),
+        };
+        self.others.insert(from, member);
         (!is_known).then_some(Change::Joined(from))
     }
 
-    /// Who was not heard of for too long.
+    /// Who was not heard of for too long. To be asked at least twice in the time after which somebody is gone.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Change> {
-        let bound = self.gone_after_ms;
-        let silent = |member: &Member| now_ms.saturating_sub(member.heard_ms) > bound;
+        // While this node was frozen, or its clock was put forward, it heard nobody, and nobody was silent.
+        let since = now_ms.saturating_sub(self.ticked_ms.unwrap_or(now_ms));
+        let unheard = since.saturating_sub(self.gone_after_ms / 2);
+        self.ticked_ms = Some(now_ms);
+        for member in self.others.values_mut() {
+            member.patience_ms = member.patience_ms.saturating_add(unheard);
+        }
         let gone: Vec<NodeId> = self
             .others
             .iter()
-            .filter(|(_, member)| silent(member))
+            .filter(|(_, member)| now_ms > member.patience_ms)
             .map(|(id, _)| *id)
             .collect();
         for id in &gone {
@@ -393,6 +407,20 @@ mod tests {
             );
         }
         assert_eq!((members.count(), members.gone.len()), (1, GONE_MAX));
+    }
+
+    #[test]
+    fn who_was_frozen_does_not_take_the_others_for_gone() {
+        let mut members = Members::new(node(1), 5_000);
+        members.heard(node(2), hello(), 0);
+        assert_eq!(members.tick(2_000), []);
+        // Frozen for twenty seconds; what the other said meanwhile has still to be read.
+        assert_eq!(members.tick(22_000), []);
+        assert_eq!(members.heard(node(2), hello(), 22_001), None, "no new node");
+        // Really silent from then on.
+        assert_eq!(members.tick(24_000), []);
+        assert_eq!(members.tick(26_000), []);
+        assert_eq!(members.tick(28_000), [Change::Gone(node(2))]);
     }
 
     #[test]

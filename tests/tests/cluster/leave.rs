@@ -16,7 +16,7 @@ use klokke_client::{Client as Sdk, Config, Event};
 use klokke_tests::{balancer::Balancer, client::Client, http, server::command, token};
 use serde_json::json;
 
-use super::{CHANNEL, Case, PATIENCE, history, listener, publish};
+use super::{CHANNEL, Case, PATIENCE, history_of, listener, publish};
 
 /// Clients of the SDK that listen through it all.
 const LISTENERS: u64 = 10;
@@ -259,7 +259,7 @@ fn both_nodes_are_restarted_in_turn_and_nobody_misses_anything() -> Result<()> {
     }
     let told = told.context("nobody listened")?;
     ensure!(
-        history(case.nodes[1].address())? == told,
+        history_of(case.nodes[1].address(), told.len())? == told,
         "another history is kept"
     );
     let mut numbers = told;

@@ -88,6 +88,8 @@ struct Line {
     took: Duration,
     text: String,
     ok: bool,
+    /// Cases that failed.
+    failed: Vec<String>,
 }
 
 /// Runs the chosen steps and sums up.
@@ -120,19 +122,22 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
         println!("\n== {}: {}", step.name, step.shows);
         let started = Instant::now();
         let outcome = (step.run)(&workshop);
-        let (text, ok) = match &outcome {
+        let mut failed = Vec::new();
+        let (text, ok) = match outcome {
             Ok(Outcome::Held) => ("holds".to_owned(), true),
             Ok(Outcome::Skipped(why)) => (format!("SKIPPED: {why}"), true),
             Ok(Outcome::Counted {
                 counts,
                 foreign: is_foreign,
             }) => {
-                if *is_foreign {
-                    foreign.add(*counts);
+                let said = (counts.to_string(), counts.is_good());
+                failed.clone_from(&counts.names);
+                if is_foreign {
+                    foreign.add(counts);
                 } else {
-                    rust.add(*counts);
+                    rust.add(counts);
                 }
-                (counts.to_string(), counts.is_good())
+                said
             }
             Err(error) => (format!("FAILED: {error:#}"), false),
         };
@@ -142,12 +147,13 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
             took: started.elapsed(),
             text,
             ok,
+            failed,
         });
     }
-    summary(&lines, begun.elapsed(), rust, foreign)
+    summary(&lines, begun.elapsed(), rust, &foreign)
 }
 
-fn summary(lines: &[Line], took: Duration, rust: Counts, foreign: Counts) -> Result<()> {
+fn summary(lines: &[Line], took: Duration, rust: Counts, foreign: &Counts) -> Result<()> {
     println!("\n== summary, {} s in all", took.as_secs());
     for line in lines {
         let mark = if line.ok { "ok  " } else { "FAIL" };
@@ -157,12 +163,15 @@ fn summary(lines: &[Line], took: Duration, rust: Counts, foreign: Counts) -> Res
             line.took.as_secs(),
             line.text
         );
+        for name in &line.failed {
+            println!("     failed: {name}");
+        }
     }
     println!("cargo tests: {rust}");
     println!("foreign suites: {foreign}");
     let broken = lines.iter().filter(|line| !line.ok).count();
     let mut all = rust;
-    all.add(foreign);
+    all.add(foreign.clone());
     println!("{all}");
     if broken > 0 {
         bail!("{broken} of {} steps failed", lines.len());
