@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Connections that commit at the same time, each with one commit under way, each in its own channel.
-const COMMITTERS: [usize; 2] = [1, 200];
+pub(crate) const COMMITTERS: [usize; 2] = [1, 200];
 
 /// Size of the file that the bare disk is measured with.
 const LIMIT_FILE_BYTES: usize = 8 << 20;
@@ -42,7 +42,7 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
                 if running.wire == Wire::Nats {
                     make_stream(running).await?;
                 }
-                run(running, committers, scale.commits_for).await
+                run(std::slice::from_ref(running), committers, scale.commits_for).await
             });
             if let Some((rate, histogram)) = measured.await? {
                 add(report, committers, server.name(), rate, &histogram);
@@ -81,7 +81,13 @@ fn append_and_sync(span: Duration) -> Result<(f64, Histogram<u64>)> {
 }
 
 #[allow(clippy::cast_precision_loss)] // Microseconds far below 2^52.
-fn add(report: &mut Report, committers: usize, name: &str, rate: f64, times: &Histogram<u64>) {
+pub(crate) fn add(
+    report: &mut Report,
+    committers: usize,
+    name: &str,
+    rate: f64,
+    times: &Histogram<u64>,
+) {
     report.add(
         &format!("commits_{committers}_rate"),
         "commits/s",
@@ -94,17 +100,22 @@ fn add(report: &mut Report, committers: usize, name: &str, rate: f64, times: &Hi
     }
 }
 
+/// Commits at these servers, which are nodes of one cluster, in turn.
 #[allow(clippy::cast_precision_loss)] // Counts far below 2^52.
-async fn run(server: &Running, committers: usize, span: Duration) -> Result<(f64, Histogram<u64>)> {
+pub(crate) async fn run(
+    servers: &[Running],
+    committers: usize,
+    span: Duration,
+) -> Result<(f64, Histogram<u64>)> {
     let times = Rc::new(RefCell::new(Histogram::<u64>::new(3)?));
     let mut streams = Vec::new();
-    for n in 0..committers {
-        streams.push(wire::open(server, n, None).await?);
+    for (n, server) in servers.iter().cycle().take(committers).enumerate() {
+        streams.push((server.wire, wire::open(server, n, None).await?));
     }
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for (n, stream) in streams.into_iter().enumerate() {
-        let (wire, times) = (server.wire, Rc::clone(&times));
+    for (n, (wire, stream)) in streams.into_iter().enumerate() {
+        let times = Rc::clone(&times);
         tasks.spawn_local(
             async move { commit_until(stream, wire, n, started + span, &times).await },
         );

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::{
     Scale,
@@ -41,7 +41,7 @@ pub(crate) async fn measure(
             let _others = Audience::gather(running, OTHERS, CHANNEL).await?;
             let subscriber = wire::open(running, OTHERS, Some(CHANNEL)).await?;
             let mut publisher = Publisher::open(running).await?;
-            sample(running.wire, subscriber, &mut publisher, scale.latency_for).await
+            sample(subscriber, &mut publisher, steady(running.wire, scale)).await
         });
         if let Some(histogram) = measured.await? {
             add(report, server.name(), &histogram);
@@ -56,10 +56,28 @@ pub(crate) async fn measure(
         add(
             report,
             url,
-            &sample(running.wire, subscriber, &mut publisher, scale.latency_for).await?,
+            &sample(subscriber, &mut publisher, steady(running.wire, scale)).await?,
         );
     }
     Ok(())
+}
+
+/// Publications at a steady rate.
+#[derive(Clone, Copy)]
+pub(crate) struct Steady<'a> {
+    pub(crate) wire: Wire,
+    pub(crate) channel: &'a str,
+    pub(crate) interval: Duration,
+    pub(crate) span: Duration,
+}
+
+const fn steady(wire: Wire, scale: &Scale) -> Steady<'static> {
+    Steady {
+        wire,
+        channel: CHANNEL,
+        interval: INTERVAL,
+        span: scale.latency_for,
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // Microseconds far below 2^52.
@@ -80,17 +98,26 @@ fn wait_until(moment: Instant) {
     }
 }
 
-/// Latency counts from when a publication was due, so a late sender or a stalled server shows in full.
 async fn sample(
-    wire: Wire,
-    mut subscriber: tokio::net::TcpStream,
+    subscriber: TcpStream,
     publisher: &mut Publisher,
-    span: Duration,
+    steady: Steady<'_>,
 ) -> Result<Histogram<u64>> {
-    let count = usize::try_from(span.as_micros() / INTERVAL.as_micros())?;
+    let all = sample_all(vec![subscriber], publisher, steady).await?;
+    all.into_iter().next().context("one subscriber")
+}
+
+/// What each of the subscribers saw. Latency counts from when a publication was due, so a late sender or a stalled server shows in full.
+pub(crate) async fn sample_all(
+    subscribers: Vec<TcpStream>,
+    publisher: &mut Publisher,
+    steady: Steady<'_>,
+) -> Result<Vec<Histogram<u64>>> {
+    let Steady { wire, interval, .. } = steady;
+    let count = usize::try_from(steady.span.as_micros() / interval.as_micros())?;
     let started = Instant::now();
-    let due = move |n: usize| INTERVAL.mul_f64(f64::from(u32::try_from(n).unwrap_or(u32::MAX)));
-    let receive = async {
+    let due = move |n: usize| interval.mul_f64(f64::from(u32::try_from(n).unwrap_or(u32::MAX)));
+    let receive = |mut subscriber: TcpStream| async move {
         let mut histogram = Histogram::<u64>::new(3)?;
         let mut buffer = vec![0; 64 * 1024];
         let mut marks = Marks::new();
@@ -106,19 +133,21 @@ async fn sample(
         }
         anyhow::Ok(histogram)
     };
+    let receive = futures_util::future::try_join_all(subscribers.into_iter().map(receive));
     // On a thread of its own: the driver's timers are too coarse to send at a moment.
     let mut sender = publisher.sender()?;
+    let channel = steady.channel.to_owned();
     let send = tokio::task::spawn_blocking(move || {
         for n in 0..count {
             wait_until(started + due(n));
-            sender.write_all(&publication(wire, CHANNEL, n))?;
+            sender.write_all(&publication(wire, &channel, n))?;
         }
         anyhow::Ok(())
     });
     let send = async { send.await? };
     let both = async { tokio::try_join!(receive, send) };
-    let (histogram, ()) = tokio::time::timeout(span + Duration::from_secs(30), both)
+    let (histograms, ()) = tokio::time::timeout(steady.span + Duration::from_secs(30), both)
         .await
         .context("too slow")??;
-    Ok(histogram)
+    Ok(histograms)
 }

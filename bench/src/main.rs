@@ -8,9 +8,11 @@
 
 mod commits;
 mod connect;
+mod crowd;
 mod fanout;
 mod latency;
 mod limit;
+mod nodes;
 mod process;
 mod report;
 mod scrape;
@@ -40,6 +42,10 @@ struct Arguments {
 enum Verb {
     /// The limit: a plain send loop on one thread, started by a measurement as a process of its own.
     Limit,
+    /// Some thousand subscribers in a process of their own, started by a measurement.
+    Crowd(crowd::Arguments),
+    /// One node on a store of its own beside nodes that share one.
+    Nodes(nodes::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -79,9 +85,12 @@ fn main() -> Result<()> {
         .enable_all()
         .build()
         .context("start the driver's runtime")?;
+    let local = tokio::task::LocalSet::new();
     match arguments.verb {
         Some(Verb::Limit) => limit::serve(),
-        None => tokio::task::LocalSet::new().block_on(&runtime, run(&arguments.run)),
+        Some(Verb::Crowd(crowd)) => local.block_on(&runtime, crowd::hold(&crowd)),
+        Some(Verb::Nodes(nodes)) => local.block_on(&runtime, nodes::measure(&nodes)),
+        None => local.block_on(&runtime, run(&arguments.run)),
     }
 }
 
@@ -125,17 +134,9 @@ async fn run(arguments: &RunArguments) -> Result<()> {
         commits::measure(&programs, &scale, &mut report).await?;
     }
 
-    println!("\n{}", report.table());
+    report.show(arguments.json.as_deref(), arguments.picture.as_deref())?;
     if arguments.complete {
         report.must_be_complete()?;
-    }
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, report.json()?)
-            .with_context(|| format!("write {}", path.display()))?;
-    }
-    if let Some(path) = &arguments.picture {
-        std::fs::write(path, report.picture())
-            .with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }

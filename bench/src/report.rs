@@ -1,8 +1,8 @@
 //! The figures of one run: as a table, as JSON and as a picture, always beside each other.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 /// The measured product's own name, and the limit's.
@@ -54,8 +54,22 @@ impl Report {
         }
     }
 
+    /// Prints the table, and writes the other forms where they are wanted.
+    pub(crate) fn show(&self, json: Option<&Path>, picture: Option<&Path>) -> Result<()> {
+        println!("\n{}", self.table());
+        if let Some(path) = json {
+            std::fs::write(path, self.json()?)
+                .with_context(|| format!("write {}", path.display()))?;
+        }
+        if let Some(path) = picture {
+            std::fs::write(path, self.picture())
+                .with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// An array of `{name, unit, klokke, limit, peers}`.
-    pub(crate) fn json(&self) -> Result<String> {
+    fn json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(&self.rows)?)
     }
 
@@ -75,7 +89,7 @@ impl Report {
     }
 
     /// A table for people. In brackets, how many times Klokke's figure the other's is.
-    pub(crate) fn table(&self) -> String {
+    fn table(&self) -> String {
         let peers = self.peers();
         let mut out = format!("{:<32} {:>13} {:>12} {:>20}", "figure", "unit", OURS, LIMIT);
         for peer in &peers {
@@ -112,7 +126,7 @@ impl Report {
     }
 
     /// Bars of each figure side by side, as SVG. Each figure has its own linear scale that begins at zero.
-    pub(crate) fn picture(&self) -> String {
+    fn picture(&self) -> String {
         const BAR: usize = 16;
         const GAP: usize = 26;
         const LEFT: f64 = 330.0;

@@ -83,13 +83,18 @@ impl Running {
             .unwrap_or(rest)
             .parse()
             .context("--url: address:port")?;
-        Ok(Self {
+        Ok(Self::at(address))
+    }
+
+    /// The same by its address.
+    pub(crate) const fn at(address: SocketAddr) -> Self {
+        Self {
             pid: 0,
             address,
             wire: Wire::Centrifugal,
             certificate: None,
             owned: None,
-        })
+        }
     }
 }
 
@@ -111,26 +116,16 @@ pub(crate) fn start(programs: &Programs, server: Server) -> Result<Option<Runnin
     } else {
         None
     };
-    let mut command = match server {
+    let command = match server {
         Server::Limit => {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("limit");
             command
         }
         Server::Klokke | Server::KlokkeTls => {
-            let config = folder.path().join("klokke.toml");
-            fs::write(
-                &config,
-                klokke_config(folder.path(), certificate.as_deref()),
-            )?;
-            let mut command = Command::new(&programs.klokke);
-            // It takes every variable with this prefix for a setting.
-            for (name, _) in std::env::vars_os() {
-                if name.to_string_lossy().starts_with("KLOKKE_") {
-                    command.env_remove(name);
-                }
-            }
-            command.arg("serve").arg("--config").arg(config);
+            let config = klokke_config(folder.path(), certificate.as_deref());
+            let mut command = klokke(&programs.klokke, folder.path(), &config)?;
+            command.arg("serve");
             command
         }
         Server::Centrifuge | Server::CentrifugeTls => {
@@ -156,11 +151,64 @@ pub(crate) fn start(programs: &Programs, server: Server) -> Result<Option<Runnin
             command
         }
     };
+    spawn(command, server, folder, certificate).map(Some)
+}
+
+/// Starts a node of Klokke with further sections in its configuration: on a store that it has to itself without any.
+pub(crate) fn start_node(program: &Path, more: &str, nth: usize) -> Result<Running> {
+    let folder = tempfile::tempdir()?;
+    let config = format!("{}{more}", klokke_config(folder.path(), None));
+    let mut command = klokke(program, folder.path(), &config)?;
+    command.args(["serve", "--set", &format!("node.name=node-{nth}")]);
+    if !more.is_empty() {
+        command.args(ON_CLUSTER);
+    }
+    spawn(command, Server::Klokke, folder, None)
+}
+
+/// Makes the tables that nodes with these sections need.
+pub(crate) fn migrate(program: &Path, more: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = format!("{}{more}", klokke_config(folder.path(), None));
+    let mut command = klokke(program, folder.path(), &config)?;
+    let ran = command
+        .args(["store", "migrate"])
+        .args(ON_CLUSTER)
+        .output()?;
+    if !ran.status.success() {
+        bail!("no tables: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    Ok(())
+}
+
+const ON_CLUSTER: [&str; 2] = ["--set", "store.backend=scylla"];
+
+/// The program with a configuration.
+fn klokke(program: &Path, folder: &Path, config: &str) -> Result<Command> {
+    let file = folder.join("klokke.toml");
+    fs::write(&file, config)?;
+    let mut command = Command::new(program);
+    // It takes every variable with this prefix for a setting.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("KLOKKE_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("KLOKKE_CONFIG", file);
+    Ok(command)
+}
+
+fn spawn(
+    mut command: Command,
+    server: Server,
+    folder: TempDir,
+    certificate: Option<PathBuf>,
+) -> Result<Running> {
     let log = fs::File::create(folder.path().join("log"))?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(log.try_clone()?)
+        .stderr(log)
         .spawn()
         .with_context(|| format!("start {}", server.name()))?;
     let address = match server {
@@ -173,13 +221,13 @@ pub(crate) fn start(programs: &Programs, server: Server) -> Result<Option<Runnin
             )
         })?,
     };
-    Ok(Some(Running {
+    Ok(Running {
         pid: child.id(),
         address,
         wire: server.wire(),
         certificate,
         owned: Some((child, folder)),
-    }))
+    })
 }
 
 /// Reads lines until one names the address that the server listens on, then keeps draining the pipe.

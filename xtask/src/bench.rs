@@ -27,11 +27,7 @@ pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
 
 /// The driver, told where the server and its peers are, all built.
 pub(crate) fn driver(house: &House, server: &Path) -> Result<Program> {
-    println!("  building the driver (release)");
-    Program::new("cargo", house.root())
-        .arguments(["build", "--quiet", "--release", "--workspace"])
-        .arguments(["--bin", "klokke-bench"])
-        .must()?;
+    let driver = alone(house)?;
     setup::go(house, CENTRIFUGE)?;
     let centrifuge = house.foreign().join("centrifuge-peer");
     Program::new("go", &house.path(CENTRIFUGE))
@@ -39,9 +35,20 @@ pub(crate) fn driver(house: &House, server: &Path) -> Result<Program> {
         .arguments([&centrifuge])
         .must()?;
     let nats = setup::nats(house)?;
-    let driver = Program::new(house.target().join("release/klokke-bench"), house.root())
+    let driver = driver
         .arguments(["--klokke".as_ref(), server.as_os_str()])
         .arguments(["--centrifuge".as_ref(), centrifuge.as_os_str()])
         .arguments(["--nats".as_ref(), nats.as_os_str()]);
     Ok(driver)
+}
+
+/// The driver without any peers.
+pub(crate) fn alone(house: &House) -> Result<Program> {
+    println!("  building the driver (release)");
+    Program::new("cargo", house.root())
+        .arguments(["build", "--quiet", "--release", "--workspace"])
+        .arguments(["--bin", "klokke-bench"])
+        .must()?;
+    let driver = house.target().join("release/klokke-bench");
+    Ok(Program::new(driver, house.root()))
 }

@@ -382,7 +382,7 @@ pub trait Store: Send + Sync + 'static {
         Ok(records)
     }
 
-    /// Records whose key starts with `prefix`, in key order, after `after`.
+    /// Records whose key starts with `prefix`, in key order, after `after`. Fewer than `limit` are the last ones.
     async fn scan(
         &self,
         ledger: &LedgerId,

@@ -1,6 +1,7 @@
 //! `cargo xtask cluster`: three nodes of Klokke on three of Cassandra and a NATS, all on this machine, with an invented municipality's people.
-//! To use, to replay a scenario against, or to break part by part under load (`--faults`).
+//! To use, to replay a scenario against, or to break part by part under load (`--faults`); and what such a cluster costs (`--costs`).
 
+mod costs;
 mod faults;
 mod lab;
 mod proxy;
@@ -40,9 +41,18 @@ pub(crate) struct Arguments {
     /// Rolls the nodes one after the other while that scenario is played, beginning at this time of it, as in --roll-at 20m.
     #[arg(long, requires = "run")]
     roll_at: Option<String>,
+    /// Measures commits and fan-out on a store of its own, on one node of Cassandra and on three, beside each other.
+    #[arg(long, conflicts_with_all = ["faults", "run"])]
+    costs: bool,
+    /// With them, so many subscribers at once over three nodes.
+    #[arg(long, requires = "costs", default_value_t = 0)]
+    sockets: usize,
     /// Writes the table as JSON too.
-    #[arg(long, requires = "faults")]
+    #[arg(long, conflicts_with = "run")]
     json: Option<PathBuf>,
+    /// Writes the picture of the costs (SVG) too.
+    #[arg(long, requires = "costs")]
+    picture: Option<PathBuf>,
     /// For the load tester.
     #[arg(last = true)]
     more: Vec<String>,
@@ -89,6 +99,10 @@ rates = {{ check_in = 800, message = 300, direct = 400, sensitive = 50, class_po
 
 /// Starts everything, then does what was asked for.
 pub(crate) fn run(house: &House, arguments: &Arguments) -> Result<()> {
+    if arguments.costs {
+        let (json, picture) = (arguments.json.as_deref(), arguments.picture.as_deref());
+        return costs::run(house, arguments.sockets, json, picture);
+    }
     let known = |name: &String| FAULTS.iter().any(|fault| fault.name == name);
     if let Some(unknown) = arguments.only.iter().find(|name| !known(name)) {
         let all: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
