@@ -146,8 +146,10 @@ pub(crate) async fn sample_all(
     });
     let send = async { send.await? };
     let both = async { tokio::try_join!(receive, send) };
-    let (histograms, ()) = tokio::time::timeout(steady.span + Duration::from_secs(30), both)
-        .await
-        .context("too slow")??;
+    let ended = tokio::time::timeout(steady.span + Duration::from_secs(30), both).await;
+    let (histograms, ()) = ended.with_context(|| match publisher.refused() {
+        Some(refused) => format!("a publication was refused: {refused}"),
+        None => "not everything arrived in time".to_owned(),
+    })??;
     Ok(histograms)
 }

@@ -331,24 +331,38 @@ pub(crate) async fn open_many(
     Ok(open_streams)
 }
 
-/// Whoever publishes: one connection that is not subscribed. Its replies are read and dropped.
+/// Whoever publishes: one connection that is not subscribed. Of its replies only refusals are kept, the first of them.
 pub(crate) struct Publisher {
     writer: tokio::net::tcp::OwnedWriteHalf,
     drain: JoinHandle<()>,
+    refused: Rc<RefCell<Option<String>>>,
 }
 
 impl Publisher {
     pub(crate) async fn open(server: &Running) -> Result<Self> {
         let (mut reader, writer) = open(server, usize::MAX - 1, None).await?.into_split();
+        let refused = Rc::new(RefCell::new(None));
+        let kept = Rc::clone(&refused);
         let drain = spawn_local(async move {
             let mut buffer = vec![0; 64 * 1024];
-            while reader
-                .read(&mut buffer)
-                .await
-                .is_ok_and(|length| length > 0)
-            {}
+            while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+                let replies = &buffer[..length];
+                if memchr::memmem::find(replies, b"\"error\":").is_some() {
+                    let text = || String::from_utf8_lossy(replies).into_owned();
+                    kept.borrow_mut().get_or_insert_with(text);
+                }
+            }
         });
-        Ok(Self { writer, drain })
+        Ok(Self {
+            writer,
+            drain,
+            refused,
+        })
+    }
+
+    /// What the server said to a publication that it did not take.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.refused.borrow().clone()
     }
 
     /// The same connection for a thread that writes in its own time.

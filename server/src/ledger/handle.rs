@@ -339,6 +339,12 @@ impl<S: State> Ledgers<S> {
         let _ = self.inspect(ledger, |_| ()).await; // Why it cannot, it says to whoever asks it for something.
     }
 
+    /// Whether other nodes write the same store.
+    #[must_use]
+    pub fn has_other_writers(&self) -> bool {
+        self.inner.herald.has_others()
+    }
+
     /// Loads a ledger before anybody asks for it. Whether it was not loaded, and is on its way now.
     #[must_use]
     pub fn load(&self, ledger: &LedgerId) -> bool {

@@ -167,7 +167,9 @@ impl Shard {
             let answer = Answer::Subscribed(Err(SubscribeFailure::Refused(error)));
             return self.answer(key, ticket, answer);
         };
-        if backlog == BacklogWish::None && !positioned {
+        let is_plain = backlog == BacklogWish::None && !positioned;
+        // What other nodes commit is heard here by a ledger that is loaded, which a read sees to.
+        if is_plain && !streams::hears_by_ledger(&self.services, &channel) {
             return self.answer(key, ticket, Answer::Subscribed(Ok(Subscribed::default())));
         }
         let services = self.services.clone();
@@ -177,7 +179,11 @@ impl Shard {
             let is_current = shard.core.borrow().hub.is_current(key, &channel, attempt);
             // Ended meanwhile, perhaps begun anew: this reading is not for that one.
             let outcome = if is_current {
-                shard.activate(key, &channel, positioned, read)
+                let active = shard.activate(key, &channel, positioned, read);
+                match is_plain {
+                    true => active.map(|_| Subscribed::default()),
+                    false => active,
+                }
             } else {
                 Err(SubscribeFailure::Ended)
             };

@@ -59,6 +59,13 @@ pub(super) fn generic_ledger_of(channel: &ChannelName) -> Result<LedgerId, Error
     }
 }
 
+/// Whether who listens to a channel hears of some of what is said there only through its ledger: where there is a stream, and other nodes
+/// write it too.
+pub(super) fn hears_by_ledger(services: &Services, channel: &ChannelName) -> bool {
+    let options = services.session.namespaces.options(channel);
+    services.domain.ledgers().has_other_writers() && options.is_some_and(|it| it.has_history())
+}
+
 /// What a client is told when a ledger could not serve.
 pub(super) fn error_of(error: &CallError) -> ErrorReply {
     match error {

@@ -141,6 +141,44 @@ fn what_is_kept_nowhere_reaches_listeners_at_all_nodes_in_order() -> Result<()> 
     Ok(())
 }
 
+/// A subscription without a position in what is kept.
+#[test]
+fn who_only_listens_hears_what_is_kept_of_other_nodes() -> Result<()> {
+    // Of so many channels each node is preferred by some, and writes them alone.
+    const BOARDS: u64 = 8;
+    let case = Case::start()?;
+    let nodes = [0, 1].map(|nth| case.nodes[nth].address());
+    let boards: Vec<String> = (0..BOARDS).map(|n| format!("board:{n}")).collect();
+    let listen = |node| -> Result<Client> {
+        let mut client = Client::connect(node, &token::of("anna"))?;
+        for board in &boards {
+            let subscribed = client.must("subscribe", &json!({"channel": board}))?;
+            ensure!(subscribed.get("epoch").is_none(), "a place: {subscribed}");
+        }
+        Ok(client)
+    };
+    let [mut here, mut there] = [listen(nodes[0])?, listen(nodes[1])?];
+    for number in 0..5 {
+        for board in &boards {
+            http::api(
+                nodes[number % 2],
+                "publish",
+                &json!({"channel": board, "data": number}),
+            )?;
+        }
+    }
+    for listener in [&mut here, &mut there] {
+        for board in &boards {
+            for number in 0..5 {
+                let heard = next(listener, board, "pub")?;
+                ensure!(heard["data"] == number, "{board}, not {number}: {heard}");
+            }
+        }
+        ensure!(listener.has_nothing()?, "something came twice");
+    }
+    Ok(())
+}
+
 #[test]
 fn who_is_there_is_asked_of_all_nodes() -> Result<()> {
     let case = Case::start()?;
