@@ -125,7 +125,7 @@ fn add_connect(report: &mut Report, figure: &str, server: Server, count: usize, 
 
 /// Memory once it no longer changes: a server may give back what connecting took. No collection is forced on those
 /// that collect garbage; what they hold is what the machine must have.
-async fn settled_bytes(server: &Running) -> Result<u64> {
+pub(crate) async fn settled_bytes(server: &Running) -> Result<u64> {
     let mut last = process::resident_bytes(server.pid)?;
     let mut unchanged = 0;
     for _ in 0..SETTLE_LOOKS {

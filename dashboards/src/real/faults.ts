@@ -55,7 +55,8 @@ function cutJournal(data: string): void {
   }
 }
 
-/** Comes in where each login is written down first, at a door for one at a time: the others wait as long as the disk takes. */
+/** Comes in where each login is written down first, at a door for one at a time: the others wait as long as the disk takes (the panel
+ * `Waiting to get in`). */
 async function wait(server: Server, isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     const login = (nth: number) => token.of(people.teacher.subject, { ...strong(), auth_time: token.now() - nth });
@@ -105,7 +106,7 @@ export function badDisk(): Fault[] {
       around: (folder) => {
         const made = disk(folder);
         say = made.say;
-        return { people: school, environment: made.environment, settings: { 'admission.connects_at_once_max': 1 } };
+        return { people: school, environment: made.environment, settings: { 'admission.connects_at_once_max': 1, 'node.shards': 1 } };
       },
       inject: async (server, isOver) => {
         const municipality = await new Actor(people.municipality, server.address, strong()).connect();

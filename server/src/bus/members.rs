@@ -143,14 +143,16 @@ impl Members {
         (!is_known).then_some(Change::Joined(from))
     }
 
-    /// Who was not heard of for too long. To be asked at least twice in the time after which somebody is gone.
+    /// Who was not heard of for too long. To be asked at least three times in the time after which somebody is gone: half of that time may pass
+    /// between two questions before this node counts as frozen.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Change> {
         // While this node was frozen, or its clock was put forward, it heard nobody, and nobody was silent.
         let since = now_ms.saturating_sub(self.ticked_ms.unwrap_or(now_ms));
         let unheard = since.saturating_sub(self.gone_after_ms / 2);
         self.ticked_ms = Some(now_ms);
+        let most = now_ms.saturating_add(self.gone_after_ms);
         for member in self.others.values_mut() {
-            member.patience_ms = member.patience_ms.saturating_add(unheard);
+            member.patience_ms = member.patience_ms.saturating_add(unheard).min(most);
         }
         let gone: Vec<NodeId> = self
             .others
@@ -421,6 +423,12 @@ mod tests {
         assert_eq!(members.tick(24_000), []);
         assert_eq!(members.tick(26_000), []);
         assert_eq!(members.tick(28_000), [Change::Gone(node(2))]);
+        // Heard after it, before this node asks itself: no more patience than with anybody.
+        members.heard(node(2), hello(), 3_600_000);
+        assert_eq!(members.tick(3_600_001), []);
+        assert_eq!(members.tick(3_602_500), []);
+        assert_eq!(members.tick(3_605_000), []);
+        assert_eq!(members.tick(3_605_002), [Change::Gone(node(2))]);
     }
 
     #[test]

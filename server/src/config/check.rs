@@ -168,8 +168,8 @@ fn cluster(config: &Config, rules: &mut Rules) {
         "`cluster.hello_interval`, `look_interval` and `look_interval_without_bus` must not be 0".to_owned()
     });
     rules.must(
-        it.gone_after.as_ms() >= 2 * it.hello_interval.as_ms(),
-        || "`cluster.gone_after` must be at least twice `cluster.hello_interval`".to_owned(),
+        it.gone_after.as_ms() >= 3 * it.hello_interval.as_ms(),
+        || "`cluster.gone_after` must be at least three times `cluster.hello_interval`".to_owned(),
     );
 }
 

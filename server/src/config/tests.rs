@@ -138,7 +138,7 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
         ),
         (
             "[cluster]\ngone_after = \"1s\"\n",
-            "`cluster.gone_after` must be at least twice `cluster.hello_interval`",
+            "`cluster.gone_after` must be at least three times `cluster.hello_interval`",
         ),
         (
             "[cluster]\nuser = \"a\"\ncredentials_file = \"b\"\n",

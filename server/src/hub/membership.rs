@@ -191,28 +191,38 @@ impl Hub {
     /// The connection was told of its subscriptions: those held until now become active, and what was kept
     /// for them goes out with the next fan-out.
     pub fn release(&mut self, conn: ConnKey) {
-        if self.member(conn).is_none() {
+        let count = self.member(conn).map_or(0, |member| member.places.len());
+        for slot in 0..count {
+            self.release_at(conn, slot);
+        }
+    }
+
+    /// The same for one of them.
+    pub fn release_one(&mut self, conn: ConnKey, name: &ChannelName) {
+        if let Some(slot) = self.find(conn, name) {
+            self.release_at(conn, slot);
+        }
+    }
+
+    fn release_at(&mut self, conn: ConnKey, slot: usize) {
+        let place = &self.members[conn.index as usize].places[slot];
+        let channel = &mut self.channels[place.channel as usize];
+        let subscriber = &mut channel.subscribers[place.subscriber as usize];
+        if !subscriber.marks.has(Marks::HELD) {
             return;
         }
-        for place in &self.members[conn.index as usize].places {
-            let channel = &mut self.channels[place.channel as usize];
-            let subscriber = &mut channel.subscribers[place.subscriber as usize];
-            if !subscriber.marks.has(Marks::HELD) {
-                continue;
-            }
-            subscriber.marks.set(Marks::HELD, false);
-            if subscriber.marks.has(Marks::RECOVERING) {
-                continue;
-            }
-            let buffer = subscriber.take_buffer();
-            if buffer.overflowed || !buffer.items.is_empty() {
-                self.late.push(Late {
-                    conn,
-                    channel: channel.name.clone(),
-                    attempt: subscriber.attempt,
-                    items: (!buffer.overflowed).then_some(buffer.items),
-                });
-            }
+        subscriber.marks.set(Marks::HELD, false);
+        if subscriber.marks.has(Marks::RECOVERING) {
+            return;
+        }
+        let buffer = subscriber.take_buffer();
+        if buffer.overflowed || !buffer.items.is_empty() {
+            self.late.push(Late {
+                conn,
+                channel: channel.name.clone(),
+                attempt: subscriber.attempt,
+                items: (!buffer.overflowed).then_some(buffer.items),
+            });
         }
     }
 

@@ -28,8 +28,11 @@ const KEY_BYTES: usize = 192;
 /// Channels whose extent is compared with the store in one look, in any order: a busy school has some hundred with recent entries.
 const LOOK_CHANNELS: usize = 512;
 
-/// Resident records read at once while loading: nearly always all that there are of a kind, since each further page is read from every partition of
-/// a cluster's ledger.
+/// Records taken in before others of the shard have their turn.
+const LOADED_AT_ONCE: usize = 500;
+
+/// Resident records of a kind read at once while loading: more than a school of a thousand pupils has of any (with their guardians and the staff some
+/// 3,000 persons), because each further page is read from every partition of a cluster's ledger.
 const LOAD_PAGE: usize = 8_000;
 
 /// See the module.
@@ -453,9 +456,13 @@ async fn load_prefix<S: State>(
         let page = store
             .scan(ledger, prefix, after.as_ref(), LOAD_PAGE)
             .await?;
-        for (key, record) in &page {
-            let loaded = state.load(key, &record.value);
-            loaded.map_err(|damage| damaged(ledger, damage.reason))?;
+        for some in page.chunks(LOADED_AT_ONCE) {
+            for (key, record) in some {
+                let loaded = state.load(key, &record.value);
+                loaded.map_err(|damage| damaged(ledger, damage.reason))?;
+            }
+            // The shard has others to serve.
+            tokio::task::yield_now().await;
         }
         // A short page is the last: asking for one more costs a cluster a read of each partition.
         match page.last() {

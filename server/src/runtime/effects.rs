@@ -16,7 +16,7 @@ use super::publish::{self, Publishing};
 use super::shard::{Shard, goodbye};
 use super::streams::{self, PageWish, Reader};
 use crate::hub::{
-    self, ActivateError, Announcement, Backlog, ConnKey, Lens, Movement, PresenceTally,
+    self, ActivateError, Announcement, Attempt, Backlog, ConnKey, Lens, Movement, PresenceTally,
 };
 use crate::ledger::LedgerId;
 use crate::session::{
@@ -150,12 +150,16 @@ impl Shard {
         let SubscribeEffect {
             ticket,
             channel,
-            options,
+            mut options,
             backlog,
         } = effect;
         let now = self.now_ms();
-        let positioned = options.positioned;
         let lens = options.lens;
+        let is_plain = backlog == BacklogWish::None;
+        let waits = is_plain && streams::hears_by_ledger(&self.services, &channel);
+        // Nothing goes out before the answer.
+        let held_until_answered = waits && !options.held;
+        options.held |= waits;
         let subscribed = {
             let core = &mut *self.core.borrow_mut();
             let subscribed = core.hub.subscribe(key, &channel, options, now);
@@ -167,9 +171,16 @@ impl Shard {
             let answer = Answer::Subscribed(Err(SubscribeFailure::Refused(error)));
             return self.answer(key, ticket, answer);
         };
-        let is_plain = backlog == BacklogWish::None && !positioned;
-        // What other nodes commit is heard here by a ledger that is loaded, which a read sees to.
-        if is_plain && !streams::hears_by_ledger(&self.services, &channel) {
+        if waits {
+            let listening = streams::listen(self.services.clone(), channel.clone());
+            return self.ask(listening, move |shard, listens| {
+                shard.begin_plain(key, &channel, attempt, ticket, listens);
+                if held_until_answered {
+                    shard.core.borrow_mut().hub.release_one(key, &channel);
+                }
+            });
+        }
+        if is_plain {
             return self.answer(key, ticket, Answer::Subscribed(Ok(Subscribed::default())));
         }
         let services = self.services.clone();
@@ -179,11 +190,7 @@ impl Shard {
             let is_current = shard.core.borrow().hub.is_current(key, &channel, attempt);
             // Ended meanwhile, perhaps begun anew: this reading is not for that one.
             let outcome = if is_current {
-                let active = shard.activate(key, &channel, positioned, read);
-                match is_plain {
-                    true => active.map(|_| Subscribed::default()),
-                    false => active,
-                }
+                shard.activate(key, &channel, read)
             } else {
                 Err(SubscribeFailure::Ended)
             };
@@ -191,19 +198,41 @@ impl Shard {
         });
     }
 
+    /// Answers for a subscription without a position when its ledger is loaded, or cannot be.
+    fn begin_plain(
+        self: &Rc<Self>,
+        key: ConnKey,
+        channel: &ChannelName,
+        attempt: Attempt,
+        ticket: Ticket,
+        listens: Result<(), ErrorReply>,
+    ) {
+        let outcome = {
+            let hub = &mut self.core.borrow_mut().hub;
+            match listens {
+                _ if !hub.is_current(key, channel, attempt) => Err(SubscribeFailure::Ended),
+                Ok(()) => Ok(Subscribed::default()),
+                Err(error) => {
+                    // Nobody was told that it began.
+                    let _ = hub.unsubscribe(key, channel);
+                    Err(SubscribeFailure::Refused(error))
+                }
+            }
+        };
+        self.answer(key, ticket, Answer::Subscribed(outcome));
+    }
+
     /// Makes a subscription active with what was read, or ends it.
     fn activate(
         &self,
         key: ConnKey,
         channel: &ChannelName,
-        positioned: bool,
         read: Result<(Backlog, Source), ErrorReply>,
     ) -> Result<Subscribed, SubscribeFailure> {
         let now = self.now_ms();
         let hub = &mut self.core.borrow_mut().hub;
         let activated = match read {
             Err(error) => Err(SubscribeFailure::Refused(error)),
-            Ok((backlog, source)) if !positioned => Ok(unpositioned(backlog, source)),
             Ok((backlog, source)) => hub
                 .activate(key, channel, backlog, now)
                 .map(|active| Subscribed {
@@ -405,16 +434,6 @@ async fn collect<T>(
 }
 
 /// What was read for a subscription that does not follow offsets.
-fn unpositioned(backlog: Backlog, source: Source) -> Subscribed {
-    Subscribed {
-        epoch: backlog.epoch,
-        top: backlog.top,
-        unbroken_from: backlog.top + 1,
-        publications: Vec::new(),
-        source,
-    }
-}
-
 fn count_of(tally: &PresenceTally) -> PresenceCount {
     PresenceCount {
         clients: tally.clients(),

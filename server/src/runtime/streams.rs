@@ -66,6 +66,13 @@ pub(super) fn hears_by_ledger(services: &Services, channel: &ChannelName) -> boo
     services.domain.ledgers().has_other_writers() && options.is_some_and(|it| it.has_history())
 }
 
+/// Loads the ledger of a channel, so that what other nodes commit from here on is heard.
+pub(super) async fn listen(services: Services, channel: ChannelName) -> Result<(), ErrorReply> {
+    let ledger = ledger_of(&channel)?;
+    let loaded = services.domain.ledgers().inspect(&ledger, |_| ()).await;
+    loaded.map_err(|error| error_of(&error))
+}
+
 /// What a client is told when a ledger could not serve.
 pub(super) fn error_of(error: &CallError) -> ErrorReply {
     match error {
@@ -98,7 +105,7 @@ pub(super) async fn backlog(
     reader: Reader,
 ) -> Result<(Backlog, Source), ErrorReply> {
     let (from, order, limit) = match &wish {
-        BacklogWish::None | BacklogWish::Top => (1, Order::Descending, 0),
+        BacklogWish::Top | BacklogWish::None => (1, Order::Descending, 0),
         BacklogWish::Latest => (1, Order::Descending, 1),
         BacklogWish::Since { since, limit } => {
             (since.offset.saturating_add(1), Order::Ascending, *limit)

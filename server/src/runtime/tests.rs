@@ -3,6 +3,7 @@
 
 mod admitting;
 mod figures;
+mod listening;
 mod rights;
 mod watched;
 
@@ -163,6 +164,17 @@ fn start_with_gate(
     session: session::Settings,
     gate: admission::Rules,
 ) -> Server {
+    let alone = Arc::new(crate::ledger::NoHerald);
+    start_beside(alone, store, transport, session, gate)
+}
+
+fn start_beside(
+    herald: Arc<dyn crate::ledger::Herald>,
+    store: Arc<dyn Store>,
+    transport: transport::Settings,
+    session: session::Settings,
+    gate: admission::Rules,
+) -> Server {
     let telemetry = Telemetry::new();
     let ahead = Arc::new(Ahead::default());
     let clock: Arc<dyn Clock> = Arc::<Ahead>::clone(&ahead);
@@ -177,7 +189,7 @@ fn start_with_gate(
         }),
         inbox: Arc::new(OutboxDoor),
         clock: Arc::clone(&clock),
-        herald: Arc::new(crate::ledger::NoHerald),
+        herald,
         epoch_seed: None,
         idle_unload: IDLE_UNLOAD,
         meters: telemetry.meters(),

@@ -193,7 +193,7 @@ pub struct SubscribeEffect {
 /// What has to be read from a channel's stream before a subscription becomes active.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BacklogWish {
-    /// Nothing; the subscription is live only and active at once.
+    /// Nothing; the subscription is live only. It is active at once, or on a cluster when the channel's ledger is loaded.
     None,
     /// The top of the stream (offset and epoch).
     Top,

@@ -160,11 +160,9 @@ fn who_only_listens_hears_what_is_kept_of_other_nodes() -> Result<()> {
     let [mut here, mut there] = [listen(nodes[0])?, listen(nodes[1])?];
     for number in 0..5 {
         for board in &boards {
-            http::api(
-                nodes[number % 2],
-                "publish",
-                &json!({"channel": board, "data": number}),
-            )?;
+            let key = format!("{board} {number}");
+            let request = json!({"channel": board, "data": number, "idempotency_key": key});
+            ask(nodes[number % 2], "publish", &request)?;
         }
     }
     for listener in [&mut here, &mut there] {

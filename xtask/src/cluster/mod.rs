@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "1/200")]
     scale: String,
     /// Breaks every part in turn while the load tester plays and checks, and prints a table.
-    #[arg(long, conflicts_with = "run")]
+    #[arg(long, group = "table", conflicts_with = "run")]
     faults: bool,
     /// Only these of the faults.
     #[arg(long, requires = "faults")]
@@ -42,13 +42,13 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "run")]
     roll_at: Option<String>,
     /// Measures commits and fan-out on a store of its own, on one node of Cassandra and on three, beside each other.
-    #[arg(long, conflicts_with_all = ["faults", "run"])]
+    #[arg(long, group = "table", conflicts_with_all = ["faults", "run", "more"])]
     costs: bool,
     /// With them, so many subscribers at once over three nodes.
     #[arg(long, requires = "costs", default_value_t = 0)]
     sockets: usize,
     /// Writes the table as JSON too.
-    #[arg(long, conflicts_with = "run")]
+    #[arg(long, requires = "table")]
     json: Option<PathBuf>,
     /// Writes the picture of the costs (SVG) too.
     #[arg(long, requires = "costs")]

@@ -71,7 +71,7 @@ impl Counts {
     }
 
     /// `3 passed, 1 failed, 1 error in 2.03s`, the last line of pytest (and, with other words around it, of schemathesis), after a line
-    /// `FAILED file::name - why` for each.
+    /// `FAILED file::name - why` or `ERROR file::name - why` for each.
     pub(crate) fn of_pytest(lines: &[String]) -> Self {
         let last = lines.iter().rev().find(|line| {
             line.contains(" passed") || line.contains(" failed") || line.contains(" error")
@@ -80,14 +80,18 @@ impl Counts {
         Self {
             passed: before(last, " passed"),
             failed: before(last, " failed") + before(last, " error"),
-            names: named(lines, "FAILED "),
+            names: [
+                named(lines, "FAILED ", " - "),
+                named(lines, "ERROR ", " - "),
+            ]
+            .concat(),
         }
     }
 
     /// `--- PASS: TestName`, as `go test -v` says for each test; subtests are indented and left out.
     pub(crate) fn of_go(lines: &[String]) -> Self {
         let passed = lines.iter().filter(|line| line.starts_with("--- PASS: "));
-        let names = named(lines, "--- FAIL: ");
+        let names = named(lines, "--- FAIL: ", " (");
         Self {
             passed: passed.count() as u64,
             failed: names.len() as u64,
@@ -102,9 +106,9 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The first word after a mark, for each line that begins with it.
-fn named(lines: &[String], mark: &str) -> Vec<String> {
-    let name = |line: &String| Some(line.strip_prefix(mark)?.split(' ').next()?.to_owned());
+/// What stands between a mark and an end, for each line that begins with the mark.
+fn named(lines: &[String], mark: &str, end: &str) -> Vec<String> {
+    let name = |line: &String| Some(line.strip_prefix(mark)?.split(end).next()?.to_owned());
     lines.iter().filter_map(name).collect()
 }
 
@@ -139,7 +143,7 @@ mod tests {
                      test a::holds ... ok\ntest a::b ... FAILED\n    test c ... FAILED\n\
                      test result: FAILED. 3 passed; 2 failed; 0 ignored";
         let node = "TAP version 13\n    not ok 2 - inner case\nnot ok 1 - whole\n# tests 5\n# pass 3\n# fail 1\n# cancelled 1\n";
-        let python = "collected 4 items\nFAILED test_a.py::test_b - assert 1 == 2\n==== 1 failed, 2 passed, 1 error in 0.52s ====";
+        let python = "collected 4 items\nFAILED test_a.py::test_b[x y] - assert 1 == 2\nERROR test_a.py::test_c - panicked\n==== 1 failed, 2 passed, 1 error in 0.52s ====";
         let go = "=== RUN   TestA\n--- PASS: TestA (0.1s)\n    --- PASS: TestA/x\n--- FAIL: TestB (0.2s)\nFAIL";
         let counts = |passed, failed, names: &[&str]| Counts {
             passed,
@@ -156,7 +160,7 @@ mod tests {
         );
         assert_eq!(
             Counts::of_pytest(&lines(python)),
-            counts(2, 2, &["test_a.py::test_b"])
+            counts(2, 2, &["test_a.py::test_b[x y]", "test_a.py::test_c"])
         );
         assert_eq!(Counts::of_go(&lines(go)), counts(1, 1, &["TestB"]));
     }

@@ -402,6 +402,12 @@ fn measure(workshop: &Workshop<'_>) -> Result<Outcome> {
     bench::driver(workshop.house, &server)?
         .arguments(["--quick", "--complete"])
         .must()?;
+    // What is measured of clusters, on a node alone.
+    bench::alone(workshop.house)?
+        .arguments(["nodes", "--case", "klokke=1", "--seconds", "1"])
+        .arguments(["--sockets", "30", "--klokke"])
+        .arguments([&server])
+        .must()?;
     Ok(Outcome::Held)
 }
 
