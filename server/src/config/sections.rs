@@ -459,7 +459,7 @@ section! {
         tls_key: Option<PathBuf> = None,
         /// How often a node says that it is there and where its ledgers stand.
         hello_interval: Period = Period::from_secs(1),
-        /// A node that was silent for so long is gone: others look after its ledgers. Several of `hello_interval`.
+        /// A node that was silent for so long is gone: others look after its ledgers. At least three of `hello_interval`.
         gone_after: Period = Period::from_secs(5),
         /// How often loaded ledgers are compared with the store, for what a node wrote that died before it could tell.
         look_interval: Period = Period::from_secs(60),
