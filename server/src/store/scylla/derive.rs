@@ -14,7 +14,8 @@ use scylla::value::CqlValue;
 use super::Inner;
 use super::known::Known;
 use super::rows::{
-    LEDGER_PARTS, NumberValue, PARTS, StateValue, blob, number, part, part_of, text, written_at,
+    LEDGER_PARTS, NumberValue, PARTS, StateValue, blob, number, part, part_of, record_part, text,
+    written_at,
 };
 use super::session::Write;
 use crate::ledger::{
@@ -236,7 +237,7 @@ impl<'a> Rows<'a> {
         let (ledger, statements) = (self.ledger, &self.inner.cql.statements);
         let mut writes = self.rest;
         for (key, (seq, change)) in self.records {
-            let place = part(key.as_str(), PARTS);
+            let place = record_part(key.as_str());
             let name = [
                 text(ledger.as_str()),
                 CqlValue::Int(place),

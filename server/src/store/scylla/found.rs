@@ -7,7 +7,8 @@ use super::Inner;
 use super::derive::small;
 use super::merged::merged;
 use super::rows::{
-    LEDGER_PARTS, PARTS, StateValue, big, blob, number, part, part_of, removed_at, text, unsigned,
+    LEDGER_PARTS, PARTS, StateValue, big, blob, group_of, number, part, part_of, record_part,
+    removed_at, text, unsigned,
 };
 use super::session::Write;
 use crate::ledger::{IndexKey, LedgerId, RecordKey};
@@ -32,7 +33,7 @@ impl Inner {
         ledger: &LedgerId,
         key: &RecordKey,
     ) -> Result<Option<Record>, StoreError> {
-        let place = part(key.as_str(), PARTS);
+        let place = record_part(key.as_str());
         let found = self
             .records_of(ledger, place, std::slice::from_ref(key))
             .await?;
@@ -46,7 +47,7 @@ impl Inner {
     ) -> Result<Vec<Option<Record>>, StoreError> {
         let mut places: Vec<Vec<RecordKey>> = vec![Vec::new(); PARTS as usize];
         for key in wanted {
-            let place = usize::try_from(part(key.as_str(), PARTS)).unwrap_or(0);
+            let place = usize::try_from(record_part(key.as_str())).unwrap_or(0);
             places[place].push(key.clone());
         }
         let mut reads = Vec::new();
@@ -88,28 +89,26 @@ impl Inner {
         let end = format!("{prefix}{LAST_CHAR}");
         let end = end.as_str();
         let after = after.filter(|after| after.as_str() >= prefix).cloned();
-        merged(
-            PARTS,
-            after,
-            limit,
-            async |place, after: Option<RecordKey>, limit| {
-                // The next text after a text is that with the least character behind it.
-                let start = after.map_or_else(|| prefix.to_owned(), |after| format!("{after}\0"));
-                if start.as_str() >= end {
-                    return Ok(Vec::new());
-                }
-                let statement = &self.cql.statements.scan;
-                let values = (ledger.as_str(), place, start.as_str(), end, rows_max(limit));
-                let answer = self.cql.read(statement, values).await?;
-                let wrong = || derived(ledger, "a record's row has another shape");
-                let rows = answer
-                    .rows::<(String, Option<Bytes>)>()
-                    .map_err(|_| wrong())?;
-                let record = |row: Result<_, _>| open_record(ledger, row.map_err(|_| wrong())?);
-                rows.map(record).collect()
-            },
-        )
-        .await
+        let fetch = async |place, after: Option<RecordKey>, limit| {
+            // The next text after a text is that with the least character behind it.
+            let start = after.map_or_else(|| prefix.to_owned(), |after| format!("{after}\0"));
+            if start.as_str() >= end {
+                return Ok(Vec::new());
+            }
+            let statement = &self.cql.statements.scan;
+            let values = (ledger.as_str(), place, start.as_str(), end, rows_max(limit));
+            let answer = self.cql.read(statement, values).await?;
+            let wrong = || derived(ledger, "a record's row has another shape");
+            let rows = answer
+                .rows::<(String, Option<Bytes>)>()
+                .map_err(|_| wrong())?;
+            let record = |row: Result<_, _>| open_record(ledger, row.map_err(|_| wrong())?);
+            rows.map(record).collect()
+        };
+        match group_of(prefix) {
+            Some(_) => fetch(record_part(prefix), after, limit).await,
+            None => merged(PARTS, after, limit, fetch).await,
+        }
     }
 
     pub(super) async fn lookup(

@@ -6,19 +6,21 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use scylla::client::session::Session;
 use scylla::statement::{Consistency, SerialConsistency, Statement};
 use scylla::value::CqlValue;
 use uuid::Uuid;
 
 use super::open::{OpenError, Options};
+use super::rows::record_part;
 use super::session::{connect, quoted};
 
 /// The schema this program reads and writes.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 /// What each version adds to the one before; the first is version 1. Frozen once released: a change is a new version.
-const VERSIONS: &[&[&str]] = &[FIRST, SECOND];
+const VERSIONS: &[&[&str]] = &[FIRST, SECOND, THIRD];
 
 const FIRST: &[&str] = &[
     // The truth. `head` says where the ledger stood after the last batch of the bucket: see `commit`.
@@ -48,6 +50,12 @@ const SECOND: &[&str] = &[
     // Which store this is.
     "CREATE TABLE IF NOT EXISTS store_identity (name text PRIMARY KEY, id uuid)",
 ];
+
+/// The tables stay; records move: see [`gather_records`].
+const THIRD: &[&str] = &[];
+
+/// The version since which records that are listed together lie together.
+const RECORDS_TOGETHER_SINCE: i32 = 3;
 
 /// The version since which a store knows which one it is.
 const IDENTITY_SINCE: i32 = 2;
@@ -186,6 +194,9 @@ async fn steps(session: &Session, from: i32) -> Result<i32, OpenError> {
                 .await
                 .map_err(cluster)?;
         }
+        if next == RECORDS_TOGETHER_SINCE {
+            gather_records(session).await?;
+        }
         let expected = (version > 0).then_some(version);
         let update = "UPDATE schema_version SET version = ? WHERE name = ? IF version = ?";
         session
@@ -195,6 +206,45 @@ async fn steps(session: &Session, from: i32) -> Result<i32, OpenError> {
         version = next;
     }
     Ok(version)
+}
+
+/// Moves each record to the partition where it is looked for since then. Safe to run again, and from two nodes at once: what is written is
+/// as old as it was. Nodes that look elsewhere must not run meanwhile.
+async fn gather_records(session: &Session) -> Result<(), OpenError> {
+    let mut select = Statement::new("SELECT ledger, part, key, row, WRITETIME(row) FROM records");
+    select.set_consistency(Consistency::Quorum);
+    let prepare = async |text: &str| {
+        let mut statement = session.prepare(text).await.map_err(cluster)?;
+        statement.set_consistency(Consistency::Quorum);
+        Ok::<_, OpenError>(statement)
+    };
+    let put = "INSERT INTO records (ledger, part, key, row) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
+    let put = prepare(put).await?;
+    let drop = "DELETE FROM records USING TIMESTAMP ? WHERE ledger = ? AND part = ? AND key = ?";
+    let drop = prepare(drop).await?;
+    type Columns = (String, i32, String, Option<Vec<u8>>, Option<i64>);
+    let rows = session.query_iter(select, ()).await.map_err(cluster)?;
+    let mut rows = rows.rows_stream::<Columns>().map_err(cluster)?;
+    while let Some((ledger, old, key, row, written)) = rows.try_next().await.map_err(cluster)? {
+        let place = record_part(&key);
+        let (Some(row), Some(written)) = (row, written) else {
+            continue;
+        };
+        if place == old {
+            continue;
+        }
+        let values = (&ledger, place, &key, row, written);
+        session
+            .execute_unpaged(&put, values)
+            .await
+            .map_err(cluster)?;
+        let values = (written, &ledger, old, &key);
+        session
+            .execute_unpaged(&drop, values)
+            .await
+            .map_err(cluster)?;
+    }
+    Ok(())
 }
 
 async fn version(session: &Session, options: &Options) -> Result<Option<i32>, OpenError> {

@@ -689,6 +689,78 @@ async fn equal_reads_at_once_all_get_their_answer() {
 
 #[tokio::test]
 #[ignore = "needs a cluster"]
+async fn records_of_an_older_schema_are_gathered() {
+    const OLD: &str = "klokke_older";
+    let _alone = ALONE.lock().await;
+    let older = options(OLD, SMALL);
+    let session = connect(&older, None).await.expect("connected");
+    let drop_it = format!("DROP KEYSPACE IF EXISTS \"{OLD}\"");
+    session.query_unpaged(drop_it, ()).await.expect("dropped");
+    migrate(&older).await.expect("migrated");
+    let ledger = LedgerId::parse("G1").expect("valid");
+    let store = ScyllaStore::open(&older).await.expect("opens");
+    let mut chain = Chain::new("G1");
+    let names: Vec<String> = (0..40)
+        .map(|n| format!("box/P{}/{n:03}", n % 3))
+        .chain((0..10).map(|n| format!("person/P{n}")))
+        .collect();
+    let batch = chain.batch(|_, commit| {
+        let all = names.iter().map(|name| put(name, name, &[], &[]));
+        commit.records.extend(all);
+    });
+    store.commit(batch).await.expect("commit");
+    let scanned = async |store: &ScyllaStore| {
+        let mut all = Vec::new();
+        for prefix in ["box/P0/", "box/P1/", "box/P2/", "box/", "person/"] {
+            all.push(
+                store
+                    .scan(&ledger, prefix, None, 1_000)
+                    .await
+                    .expect("read"),
+            );
+        }
+        all
+    };
+    let before = scanned(&store).await;
+    assert_eq!(before[3].len(), 40, "of all three");
+    let table = async || {
+        let text = format!("SELECT part, key, row, WRITETIME(row) FROM {OLD}.records");
+        let rows = session.query_unpaged(text, ()).await.expect("read");
+        let rows = rows.into_rows_result().expect("rows");
+        let rows = rows.rows::<(i32, String, Vec<u8>, i64)>().expect("rows");
+        let mut all: Vec<_> = rows.map(|row| row.expect("a row")).collect();
+        all.sort();
+        all
+    };
+    let gathered = table().await;
+    // As version 2 has them: spread by their whole names.
+    let empty = format!("TRUNCATE {OLD}.records");
+    session.query_unpaged(empty, ()).await.expect("emptied");
+    let put = format!(
+        "INSERT INTO {OLD}.records (ledger, part, key, row) VALUES ('G1', ?, ?, ?) USING TIMESTAMP ?"
+    );
+    for (_, key, row, written) in &gathered {
+        let values = (rows::part(key, rows::PARTS), key, row, written);
+        session
+            .query_unpaged(put.as_str(), values)
+            .await
+            .expect("put");
+    }
+    assert_ne!(table().await, gathered, "they lie elsewhere");
+    // The second time nothing is left to do.
+    for _ in 0..2 {
+        let update =
+            format!("UPDATE {OLD}.schema_version SET version = 2 WHERE name = 'klokke' IF EXISTS");
+        session.query_unpaged(update, ()).await.expect("set");
+        let migrated = migrate(&older).await.expect("migrated");
+        assert_eq!((migrated.from, migrated.to), (2, SCHEMA_VERSION));
+        assert_eq!(table().await, gathered);
+    }
+    assert_eq!(scanned(&store).await, before);
+}
+
+#[tokio::test]
+#[ignore = "needs a cluster"]
 async fn the_schema_is_made_once_by_however_many() {
     let _alone = ALONE.lock().await;
     let named = |keyspace: &str| options(keyspace, SMALL);
