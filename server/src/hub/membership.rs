@@ -197,9 +197,11 @@ impl Hub {
         }
     }
 
-    /// The same for one of them.
-    pub fn release_one(&mut self, conn: ConnKey, name: &ChannelName) {
-        if let Some(slot) = self.find(conn, name) {
+    /// The same for one of them, as long as it is that one still.
+    pub fn release_one(&mut self, conn: ConnKey, name: &ChannelName, attempt: Attempt) {
+        if self.is_current(conn, name, attempt)
+            && let Some(slot) = self.find(conn, name)
+        {
             self.release_at(conn, slot);
         }
     }
@@ -354,8 +356,9 @@ impl Hub {
             self.channels.remove(key);
             self.by_name.remove(&name);
         }
-        let is_recovering = gone.marks.has(Marks::RECOVERING);
-        let rare = gone.rare.filter(|rare| rare.announce && !is_recovering);
+        // Nobody was told that it began.
+        let is_under_way = gone.marks.has(Marks::RECOVERING | Marks::HELD);
+        let rare = gone.rare.filter(|rare| rare.announce && !is_under_way);
         Unsubscribed {
             channel: name,
             announce: rare.and_then(|rare| rare.info),

@@ -176,7 +176,8 @@ impl Shard {
             return self.ask(listening, move |shard, listens| {
                 shard.begin_plain(key, &channel, attempt, ticket, listens);
                 if held_until_answered {
-                    shard.core.borrow_mut().hub.release_one(key, &channel);
+                    let hub = &mut shard.core.borrow_mut().hub;
+                    hub.release_one(key, &channel, attempt);
                 }
             });
         }

@@ -106,6 +106,7 @@ impl Inner {
             rows.map(record).collect()
         };
         match group_of(prefix) {
+            _ if limit == 0 => Ok(Vec::new()),
             Some(_) => fetch(record_part(prefix), after, limit).await,
             None => merged(PARTS, after, limit, fetch).await,
         }

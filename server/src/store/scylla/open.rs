@@ -166,6 +166,14 @@ pub enum OpenError {
         /// What this program reads and writes.
         known: i32,
     },
+    /// An older program wrote ledgers whose rows this one looks for elsewhere.
+    #[error(
+        "the keyspace was written with version {found} of the schema, whose records lie elsewhere: copy it into a folder with the version of klokke that wrote it (`klokke store copy --from scylla --to embedded`), and with this one from there into a new keyspace"
+    )]
+    Elsewhere {
+        /// What the cluster has.
+        found: i32,
+    },
     /// The thread that talks to the cluster did not start.
     #[error(transparent)]
     Io(#[from] std::sync::Arc<std::io::Error>),

@@ -6,14 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt as _;
 use scylla::client::session::Session;
 use scylla::statement::{Consistency, SerialConsistency, Statement};
 use scylla::value::CqlValue;
 use uuid::Uuid;
 
 use super::open::{OpenError, Options};
-use super::rows::record_part;
 use super::session::{connect, quoted};
 
 /// The schema this program reads and writes.
@@ -51,10 +49,11 @@ const SECOND: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS store_identity (name text PRIMARY KEY, id uuid)",
 ];
 
-/// The tables stay; records move: see [`gather_records`].
+/// The tables stay as they are.
 const THIRD: &[&str] = &[];
 
-/// The version since which records that are listed together lie together.
+/// The version since which records that are listed together lie together. What was written before lies elsewhere, and is not moved in place:
+/// nodes of the version before would go on there, and a move that is cut off would be neither.
 const RECORDS_TOGETHER_SINCE: i32 = 3;
 
 /// The version since which a store knows which one it is.
@@ -136,6 +135,9 @@ pub async fn migrate(options: &Options) -> Result<Migrated, OpenError> {
         if from == SCHEMA_VERSION {
             return Ok(Migrated { from, to: from });
         }
+        if (1..RECORDS_TOGETHER_SINCE).contains(&from) && has_commits(&session, options).await? {
+            return Err(OpenError::Elsewhere { found: from });
+        }
         if lock(&session, owner).await? {
             let done = steps(&session, from).await;
             unlock(&session, owner).await?;
@@ -194,9 +196,6 @@ async fn steps(session: &Session, from: i32) -> Result<i32, OpenError> {
                 .await
                 .map_err(cluster)?;
         }
-        if next == RECORDS_TOGETHER_SINCE {
-            gather_records(session).await?;
-        }
         let expected = (version > 0).then_some(version);
         let update = "UPDATE schema_version SET version = ? WHERE name = ? IF version = ?";
         session
@@ -208,43 +207,13 @@ async fn steps(session: &Session, from: i32) -> Result<i32, OpenError> {
     Ok(version)
 }
 
-/// Moves each record to the partition where it is looked for since then. Safe to run again, and from two nodes at once: what is written is
-/// as old as it was. Nodes that look elsewhere must not run meanwhile.
-async fn gather_records(session: &Session) -> Result<(), OpenError> {
-    let mut select = Statement::new("SELECT ledger, part, key, row, WRITETIME(row) FROM records");
-    select.set_consistency(Consistency::Quorum);
-    let prepare = async |text: &str| {
-        let mut statement = session.prepare(text).await.map_err(cluster)?;
-        statement.set_consistency(Consistency::Quorum);
-        Ok::<_, OpenError>(statement)
-    };
-    let put = "INSERT INTO records (ledger, part, key, row) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
-    let put = prepare(put).await?;
-    let drop = "DELETE FROM records USING TIMESTAMP ? WHERE ledger = ? AND part = ? AND key = ?";
-    let drop = prepare(drop).await?;
-    type Columns = (String, i32, String, Option<Vec<u8>>, Option<i64>);
-    let rows = session.query_iter(select, ()).await.map_err(cluster)?;
-    let mut rows = rows.rows_stream::<Columns>().map_err(cluster)?;
-    while let Some((ledger, old, key, row, written)) = rows.try_next().await.map_err(cluster)? {
-        let place = record_part(&key);
-        let (Some(row), Some(written)) = (row, written) else {
-            continue;
-        };
-        if place == old {
-            continue;
-        }
-        let values = (&ledger, place, &key, row, written);
-        session
-            .execute_unpaged(&put, values)
-            .await
-            .map_err(cluster)?;
-        let values = (written, &ledger, old, &key);
-        session
-            .execute_unpaged(&drop, values)
-            .await
-            .map_err(cluster)?;
-    }
-    Ok(())
+/// Whether any ledger was ever written.
+async fn has_commits(session: &Session, options: &Options) -> Result<bool, OpenError> {
+    let mut statement = Statement::new("SELECT ledger FROM commits LIMIT 1");
+    statement.set_consistency(options.quorum());
+    let rows = session.query_unpaged(statement, ()).await;
+    let rows = rows.map_err(cluster)?.into_rows_result().map_err(cluster)?;
+    Ok(rows.rows_num() > 0)
 }
 
 async fn version(session: &Session, options: &Options) -> Result<Option<i32>, OpenError> {
