@@ -343,6 +343,32 @@ fn held_subscriptions_get_everything_after_their_release_and_nothing_before() {
 }
 
 #[test]
+fn a_subscription_is_released_by_its_own_attempt_and_leaves_silently_before() {
+    let mut hub = Hub::new();
+    let c = channel("news:a");
+    let held = || SubOptions {
+        held: true,
+        announce: true,
+        info: Some(client_info("x", "anna")),
+        ..SubOptions::live(Wire::WebSocketJson)
+    };
+    let first = hub.subscribe(conn(1), &c, held(), 0).expect("subscribed");
+    let left = hub.unsubscribe(conn(1), &c).expect("it was there");
+    assert!(left.announce.is_none(), "nobody was told that it came");
+    let second = hub.subscribe(conn(1), &c, held(), 0).expect("subscribed");
+    let mut sink = Kept::default();
+    hub.publish(&Arc::new(publication("news:a", 0, 1)), 0);
+    hub.release_one(conn(1), &c, first);
+    drain(&mut hub, &mut sink);
+    assert!(sink.frames.is_empty(), "that was another one's");
+    hub.release_one(conn(1), &c, second);
+    drain(&mut hub, &mut sink);
+    assert_eq!(sink.offsets(conn(1), Wire::WebSocketJson), [0]);
+    let left = hub.unsubscribe(conn(1), &c).expect("it was there");
+    assert!(left.announce.is_some());
+}
+
+#[test]
 fn a_narrowed_lens_holds_for_what_already_waits() {
     let mut hub = Hub::new();
     let c = channel("unit:G1");
