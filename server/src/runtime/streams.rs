@@ -8,6 +8,7 @@ use klokke_protocol::{
 };
 
 use super::Services;
+use super::publish::keeps_history;
 use crate::domain;
 use crate::hub::{self, Backlog, Lens};
 use crate::ledger::{CallError, Content, Entries, LedgerId, Publisher};
@@ -62,8 +63,8 @@ pub(super) fn generic_ledger_of(channel: &ChannelName) -> Result<LedgerId, Error
 /// Whether who listens to a channel hears of some of what is said there only through its ledger: where there is a stream, and other nodes
 /// write it too.
 pub(super) fn hears_by_ledger(services: &Services, channel: &ChannelName) -> bool {
-    let options = services.session.namespaces.options(channel);
-    services.domain.ledgers().has_other_writers() && options.is_some_and(|it| it.has_history())
+    services.domain.ledgers().has_other_writers()
+        && matches!(keeps_history(services, channel), Ok(true))
 }
 
 /// Loads the ledger of a channel, so that what other nodes commit from here on is heard.

@@ -86,9 +86,17 @@ async fn say(server: &Server, channel: &str, data: &str) {
     server.control.publish(&name, publishing).await.unwrap();
 }
 
-async fn send(client: &mut Client, command: Value) {
+/// A client whose subscription (command 10) is in the hub, and waits for the ledger.
+async fn waiting(server: &Server, way: &watch::Sender<Way>) -> Client {
+    let mut client = Client::connect(server, "a").await;
+    way.send_replace(Way::Slow);
+    let command = json!({"id": 10, "subscribe": {"channel": "heard:a"}});
     let message = Message::text(command.to_string());
     client.socket.send(message).await.unwrap();
+    while server.control.counts().await.unwrap().channels == 0 {
+        tokio::task::yield_now().await;
+    }
+    client
 }
 
 async fn documents(client: &mut Client, count: usize) -> Vec<Value> {
@@ -102,17 +110,7 @@ async fn documents(client: &mut Client, count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn nothing_comes_before_the_answer_and_nothing_is_left_out() {
     let (server, way) = start_there();
-    let mut client = Client::connect(&server, "a").await;
-    way.send_replace(Way::Slow);
-    send(
-        &mut client,
-        json!({"id": 10, "subscribe": {"channel": "heard:a"}}),
-    )
-    .await;
-    // It is in the hub, and waits for the ledger.
-    while server.control.counts().await.unwrap().channels == 0 {
-        tokio::task::yield_now().await;
-    }
+    let mut client = waiting(&server, &way).await;
     for data in ["1", "2"] {
         say(&server, "heard:a", data).await;
     }
@@ -160,17 +158,7 @@ async fn who_could_not_hear_is_told_to_come_again() {
 #[tokio::test]
 async fn whoever_leaves_while_it_waits_is_gone() {
     let (server, way) = start_there();
-    let mut client = Client::connect(&server, "a").await;
-    way.send_replace(Way::Slow);
-    send(
-        &mut client,
-        json!({"id": 10, "subscribe": {"channel": "heard:a"}}),
-    )
-    .await;
-    while server.control.counts().await.unwrap().channels == 0 {
-        tokio::task::yield_now().await;
-    }
-    drop(client);
+    drop(waiting(&server, &way).await);
     while server.control.counts().await.unwrap().channels > 0 {
         tokio::task::yield_now().await;
     }

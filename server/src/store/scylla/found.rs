@@ -1,6 +1,7 @@
 //! Reads of what is found by key: records, index, idempotency keys, outbox, the list of ledgers.
 
 use bytes::Bytes;
+use scylla::response::query_result::QueryRowsResult;
 use scylla::value::CqlValue;
 
 use super::Inner;
@@ -71,12 +72,7 @@ impl Inner {
         let statement = &self.cql.statements.records;
         let values = (ledger.as_str(), place, names);
         let answer = self.cql.read(statement, values).await?;
-        let wrong = || derived(ledger, "a record's row has another shape");
-        let rows = answer
-            .rows::<(String, Option<Bytes>)>()
-            .map_err(|_| wrong())?;
-        let record = |row: Result<_, _>| open_record(ledger, row.map_err(|_| wrong())?);
-        rows.map(record).collect()
+        opened(ledger, &answer)
     }
 
     pub(super) async fn scan(
@@ -98,12 +94,7 @@ impl Inner {
             let statement = &self.cql.statements.scan;
             let values = (ledger.as_str(), place, start.as_str(), end, rows_max(limit));
             let answer = self.cql.read(statement, values).await?;
-            let wrong = || derived(ledger, "a record's row has another shape");
-            let rows = answer
-                .rows::<(String, Option<Bytes>)>()
-                .map_err(|_| wrong())?;
-            let record = |row: Result<_, _>| open_record(ledger, row.map_err(|_| wrong())?);
-            rows.map(record).collect()
+            opened(ledger, &answer)
         };
         match group_of(prefix) {
             _ if limit == 0 => Ok(Vec::new()),
@@ -324,6 +315,19 @@ fn outbox_rows(
         }
     }
     Ok(items)
+}
+
+/// Records as their rows hold them.
+fn opened(
+    ledger: &LedgerId,
+    answer: &QueryRowsResult,
+) -> Result<Vec<(RecordKey, Record)>, StoreError> {
+    let wrong = || derived(ledger, "a record's row has another shape");
+    let rows = answer
+        .rows::<(String, Option<Bytes>)>()
+        .map_err(|_| wrong())?;
+    let record = |row: Result<_, _>| open_record(ledger, row.map_err(|_| wrong())?);
+    rows.map(record).collect()
 }
 
 fn open_record(
