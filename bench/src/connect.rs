@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     Scale, process,
+    quic::Clients,
     report::Report,
     servers::{Programs, Running, Server},
     wire::{self, Stretch},
@@ -73,6 +74,35 @@ pub(crate) async fn measure(programs: &Programs, scale: &Scale, report: &mut Rep
         if let Some(seen) = measured.await? {
             add_connect(report, "connect_tls_resumed", server, count, &seen);
         }
+    }
+    Ok(())
+}
+
+/// The same over QUIC, beside TLS.
+pub(crate) async fn measure_quic(
+    programs: &Programs,
+    scale: &Scale,
+    report: &mut Report,
+) -> Result<()> {
+    let (count, server) = (scale.connects_tls, Server::KlokkeQuic);
+    let measured = with_server(programs, server, "QUIC connect", async |running| {
+        let clients = Clients::of(running, Resumption::disabled())?;
+        let _warm = clients.open_many(WARM_UP, None).await?;
+        let (seen, _open) = look(running, clients.open_many(count, None)).await?;
+        Ok(seen)
+    });
+    if let Some(seen) = measured.await? {
+        let names = ("connect_tls", "idle_connection_tls");
+        add(report, names, server, count, &seen);
+    }
+    let measured = with_server(programs, server, "QUIC connect resumed", async |running| {
+        let clients = Clients::of(running, Resumption::in_memory_sessions(TICKETS))?;
+        let _warm = clients.open_many(WARM_UP, None).await?;
+        let (seen, _open) = look(running, clients.open_many(count, None)).await?;
+        Ok(seen)
+    });
+    if let Some(seen) = measured.await? {
+        add_connect(report, "connect_tls_resumed", server, count, &seen);
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(crate) async fn measure(
 ) -> Result<()> {
     for server in [
         Server::Klokke,
+        Server::KlokkeQuic,
         Server::Limit,
         Server::Centrifuge,
         Server::Nats,

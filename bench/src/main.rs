@@ -14,6 +14,7 @@ mod latency;
 mod limit;
 mod nodes;
 mod process;
+mod quic;
 mod report;
 mod scrape;
 mod servers;
@@ -44,6 +45,8 @@ enum Verb {
     Limit,
     /// Some thousand subscribers in a process of their own, started by a measurement.
     Crowd(crowd::Arguments),
+    /// Many connections over QUIC at rest.
+    Quic(quic::Arguments),
     /// One node on a store of its own beside nodes that share one.
     Nodes(nodes::Arguments),
 }
@@ -89,6 +92,7 @@ fn main() -> Result<()> {
     match arguments.verb {
         Some(Verb::Limit) => limit::serve(),
         Some(Verb::Crowd(crowd)) => local.block_on(&runtime, crowd::hold(&crowd)),
+        Some(Verb::Quic(resting)) => local.block_on(&runtime, quic::rest(&resting)),
         Some(Verb::Nodes(nodes)) => local.block_on(&runtime, nodes::measure(&nodes)),
         None => local.block_on(&runtime, run(&arguments.run)),
     }
@@ -118,6 +122,7 @@ async fn run(arguments: &RunArguments) -> Result<()> {
 
     if wanted("connect") || wanted("idle") {
         connect::measure(&programs, &scale, &mut report).await?;
+        connect::measure_quic(&programs, &scale, &mut report).await?;
     }
     if wanted("scrape") {
         scrape::measure(&programs, &scale, &mut report).await?;

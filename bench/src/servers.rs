@@ -28,6 +28,7 @@ pub(crate) struct Programs {
 pub(crate) enum Server {
     Klokke,
     KlokkeTls,
+    KlokkeQuic,
     Limit,
     Centrifuge,
     CentrifugeTls,
@@ -40,6 +41,7 @@ impl Server {
         match self {
             Self::Klokke => "klokke",
             Self::KlokkeTls => "klokke_tls",
+            Self::KlokkeQuic => "klokke_quic",
             Self::Limit => "limit",
             Self::Centrifuge => "centrifuge_go",
             Self::CentrifugeTls => "centrifuge_go_tls",
@@ -56,7 +58,10 @@ impl Server {
     }
 
     fn is_tls(self) -> bool {
-        matches!(self, Self::KlokkeTls | Self::CentrifugeTls)
+        matches!(
+            self,
+            Self::KlokkeTls | Self::KlokkeQuic | Self::CentrifugeTls
+        )
     }
 }
 
@@ -65,6 +70,8 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
     pub(crate) address: SocketAddr,
     pub(crate) wire: Wire,
+    /// Where it is reached over QUIC.
+    pub(crate) quic: Option<SocketAddr>,
     /// The certificate to trust, for the servers that speak TLS.
     pub(crate) certificate: Option<PathBuf>,
     /// `None` for a server that somebody else runs.
@@ -92,6 +99,7 @@ impl Running {
             pid: 0,
             address,
             wire: Wire::Centrifugal,
+            quic: None,
             certificate: None,
             owned: None,
         }
@@ -122,8 +130,8 @@ pub(crate) fn start(programs: &Programs, server: Server) -> Result<Option<Runnin
             command.arg("limit");
             command
         }
-        Server::Klokke | Server::KlokkeTls => {
-            let config = klokke_config(folder.path(), certificate.as_deref());
+        Server::Klokke | Server::KlokkeTls | Server::KlokkeQuic => {
+            let config = klokke_config(folder.path(), server, certificate.as_deref());
             let mut command = klokke(&programs.klokke, folder.path(), &config)?;
             command.arg("serve");
             command
@@ -157,7 +165,10 @@ pub(crate) fn start(programs: &Programs, server: Server) -> Result<Option<Runnin
 /// Starts a node of Klokke with further sections in its configuration: on a store that it has to itself without any.
 pub(crate) fn start_node(program: &Path, more: &str, nth: usize) -> Result<Running> {
     let folder = tempfile::tempdir()?;
-    let config = format!("{}{more}", klokke_config(folder.path(), None));
+    let config = format!(
+        "{}{more}",
+        klokke_config(folder.path(), Server::Klokke, None)
+    );
     let mut command = klokke(program, folder.path(), &config)?;
     command.args(["serve", "--set", &format!("node.name=node-{nth}")]);
     if !more.is_empty() {
@@ -169,7 +180,10 @@ pub(crate) fn start_node(program: &Path, more: &str, nth: usize) -> Result<Runni
 /// Makes the tables that nodes with these sections need.
 pub(crate) fn migrate(program: &Path, more: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let config = format!("{}{more}", klokke_config(folder.path(), None));
+    let config = format!(
+        "{}{more}",
+        klokke_config(folder.path(), Server::Klokke, None)
+    );
     let mut command = klokke(program, folder.path(), &config)?;
     let ran = command
         .args(["store", "migrate"])
@@ -211,8 +225,8 @@ fn spawn(
         .stderr(log)
         .spawn()
         .with_context(|| format!("start {}", server.name()))?;
-    let address = match server {
-        Server::Nats => nats_address(folder.path(), &mut child)?,
+    let (address, quic) = match server {
+        Server::Nats => (nats_address(folder.path(), &mut child)?, None),
         _ => ready_address(&mut child).with_context(|| {
             let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
             format!(
@@ -225,21 +239,24 @@ fn spawn(
         pid: child.id(),
         address,
         wire: server.wire(),
+        quic,
         certificate,
         owned: Some((child, folder)),
     })
 }
 
-/// Reads lines until one names the address that the server listens on, then keeps draining the pipe.
-fn ready_address(child: &mut Child) -> Result<SocketAddr> {
+/// Reads lines until one names the address that the server listens on, and that of QUIC if there is one; then keeps draining the pipe.
+fn ready_address(child: &mut Child) -> Result<(SocketAddr, Option<SocketAddr>)> {
     let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
     while let Some(line) = lines.next().transpose()? {
         let found = line
             .split(|c: char| c.is_whitespace() || c == '"' || c == '/' || c == ',')
             .find_map(|word| word.parse::<SocketAddr>().ok());
         if let Some(address) = found {
+            let quic = line.split_once("QUIC on ");
+            let quic = quic.and_then(|(_, address)| address.trim().parse().ok());
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok(address);
+            return Ok((address, quic));
         }
     }
     bail!("its output ended")
@@ -274,14 +291,20 @@ fn nats_config(folder: &Path) -> String {
 
 /// Pings, queues and limits as the peers have them here: no ping falls into a measurement, and nobody is thrown
 /// out for reading slowly on a machine that the driver shares.
-fn klokke_config(folder: &Path, certificate: Option<&Path>) -> String {
+fn klokke_config(folder: &Path, server: Server, certificate: Option<&Path>) -> String {
     let data = folder.join("data");
+    let plain = "address = \"127.0.0.1:0\"";
     let listen = match certificate {
-        None => "address = \"127.0.0.1:0\"".to_owned(),
-        Some(certificate) => format!(
-            "address = \"\"\ntls_address = \"127.0.0.1:0\"\ntls_certificate = {certificate:?}\ntls_key = {:?}",
-            folder.join("key.pem")
-        ),
+        None => plain.to_owned(),
+        Some(certificate) => {
+            // Whoever publishes comes by the plain port all the same.
+            let listen = match server {
+                Server::KlokkeQuic => format!("{plain}\nquic_address = \"127.0.0.1:0\""),
+                _ => "address = \"\"\ntls_address = \"127.0.0.1:0\"".to_owned(),
+            };
+            let key = folder.join("key.pem");
+            format!("{listen}\ntls_certificate = {certificate:?}\ntls_key = {key:?}")
+        }
     };
     format!(
         r#"

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use jsonwebtoken::{EncodingKey, Header, encode};
+use rustls::client::Resumption;
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -20,7 +21,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::servers::{Running, SECRET};
+use crate::{
+    quic::{self, Clients},
+    servers::{Running, SECRET},
+};
 
 /// Stands in each payload exactly once. Its first byte is no length or opcode that could precede the others, so no
 /// frame's header can look like it.
@@ -33,7 +37,7 @@ const SOURCE_ADDRESSES: usize = 200;
 const CONNECTS_AT_ONCE: usize = 64;
 
 /// How long one step (a connect, a full delivery) may take before the measurement is given up.
-const STEP_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +147,7 @@ async fn expect<S: AsyncRead + Unpin>(stream: &mut S, text: &str) -> Result<()> 
     })
 }
 
-fn token(n: usize) -> Result<String> {
+pub(crate) fn token(n: usize) -> Result<String> {
     let expiry = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 24 * 3600;
     let claims = json!({"sub": format!("user{n}"), "exp": expiry});
     Ok(encode(
@@ -216,6 +220,13 @@ impl Audience {
         let seen = Rc::new(Seen::default());
         let scratch = Rc::new(RefCell::new(vec![0; 256 * 1024]));
         let mut readers = Vec::with_capacity(size);
+        if server.quic.is_some() {
+            let clients = Clients::of(server, Resumption::disabled())?;
+            for client in clients.open_many(size, Some(channel)).await? {
+                readers.push(spawn_local(count_quic(client, Rc::clone(&seen))));
+            }
+            return Ok(Self { seen, readers });
+        }
         for stream in open_many(server, size, Some(channel)).await? {
             readers.push(spawn_local(count(
                 stream,
@@ -281,19 +292,30 @@ impl Marks {
     }
 }
 
+impl Seen {
+    fn add(&self, deliveries: usize) {
+        self.deliveries.set(self.deliveries.get() + deliveries);
+        if self.deliveries.get() >= self.awaited.get() {
+            self.reached.notify_one();
+        }
+    }
+}
+
+async fn count_quic(mut client: quic::Client, seen: Rc<Seen>) {
+    let mut marks = Marks::new();
+    while let Ok(Some(chunk)) = client.recv.read_chunk(usize::MAX, true).await {
+        seen.add(marks.count(&chunk.bytes));
+    }
+    seen.hung_up.set(seen.hung_up.get() + 1);
+}
+
 async fn count(stream: TcpStream, seen: Rc<Seen>, scratch: Rc<RefCell<Vec<u8>>>) {
     let mut marks = Marks::new();
     while stream.readable().await.is_ok() {
         let mut buffer = scratch.borrow_mut();
         match stream.try_read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => {
-                seen.deliveries
-                    .set(seen.deliveries.get() + marks.count(&buffer[..length]));
-                if seen.deliveries.get() >= seen.awaited.get() {
-                    seen.reached.notify_one();
-                }
-            }
+            Ok(length) => seen.add(marks.count(&buffer[..length])),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => break,
         }

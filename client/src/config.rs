@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use klokke_protocol::Codec;
 
+use crate::quic::Quic;
+
 /// How a client connects and behaves.
 #[derive(Clone)]
 pub struct Config {
@@ -12,6 +14,10 @@ pub struct Config {
     pub url: String,
     /// Whom to trust and how to speak TLS; needed for `wss://`.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Where the server is found over QUIC, when it is. It is tried first, with a small head start before the WebSocket; whatever
+    /// stood last is tried first the next time. Messages are Protobuf then, whatever [`Self::codec`] says, and no position is lost
+    /// from one to the other.
+    pub quic: Option<Quic>,
     /// How messages are written.
     pub codec: Codec,
     /// Connection token; empty where the server allows anonymous clients.
@@ -39,6 +45,7 @@ impl Config {
         Self {
             url: url.into(),
             tls: None,
+            quic: None,
             codec: Codec::Json,
             token: String::new(),
             name: "klokke-client".to_owned(),

@@ -1,32 +1,21 @@
-//! The tokio side of a client: a WebSocket, a clock and a caller around one [`Session`].
+//! The tokio side of a client: a socket, a clock and a caller around one [`Session`].
 //!
 //! One task owns the session; it ends when the last [`Client`] is dropped or the event reader is gone.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use klokke_protocol::{Codec, HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult};
+use klokke_protocol::{HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::{mpsc, oneshot},
     time::Instant,
-};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Message,
-        client::IntoClientRequest,
-        http::{HeaderValue, Uri, header::SEC_WEBSOCKET_PROTOCOL},
-        protocol::WebSocketConfig,
-    },
 };
 
 use crate::{
     config::Config,
     event::{Answer, Event, Refusal},
     session::{Output, Session, Ticket},
+    socket::{self, ABNORMAL_CLOSURE, Heard, Kind, Socket},
 };
 
 /// Orders that may wait for the task; the caller waits when it is full.
@@ -35,12 +24,8 @@ const ORDERS_MAX: usize = 256;
 /// Events that may wait for the application. A slow application slows its own socket, and the server notices.
 const EVENTS_MAX: usize = 1024;
 
-/// Largest frame that is read. All that was missed in a channel comes in one, by the server's defaults 300 publications of 64 KiB
-/// or 19 MiB, and a connect's answer holds it for each channel the server subscribes. A client that cannot read it asks again for ever.
-const FRAME_MAX_BYTES: usize = 64 << 20;
-
-/// Close code of a connection that ended without one.
-const ABNORMAL_CLOSURE: u32 = 1006;
+/// How long a goodbye may take.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// Events, in the order they happened.
 pub type Events = mpsc::Receiver<Event>;
@@ -81,7 +66,11 @@ enum Call {
 
 impl Client {
     /// Starts a client on the current tokio runtime; it connects at once.
-    pub fn start(config: Config) -> (Self, Events) {
+    pub fn start(mut config: Config) -> (Self, Events) {
+        if config.quic.is_some() {
+            // One codec for whatever socket it comes to.
+            config.codec = klokke_protocol::Codec::Protobuf;
+        }
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let (events, outbox) = mpsc::channel(EVENTS_MAX);
         let driver = Driver {
@@ -91,6 +80,7 @@ impl Client {
             events,
             calls: HashMap::new(),
             socket: None,
+            favourite: Kind::Quic,
         };
         tokio::spawn(driver.run(inbox));
         (Self { orders }, outbox)
@@ -236,11 +226,6 @@ impl Client {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-type Socket = WebSocketStream<Box<dyn Stream>>;
-
 struct Driver {
     session: Session,
     config: Config,
@@ -248,12 +233,14 @@ struct Driver {
     events: mpsc::Sender<Event>,
     calls: HashMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>,
     socket: Option<Socket>,
+    /// What stood last, and is tried first.
+    favourite: Kind,
 }
 
 /// What woke the task.
 enum Wake {
     Order(Option<Order>),
-    Frame(Option<Result<Message, tungstenite::Error>>),
+    Heard(Heard),
     Deadline,
 }
 
@@ -264,7 +251,7 @@ impl Driver {
             let deadline = self.session.next_deadline().map(|at| self.began + at);
             let wake = tokio::select! {
                 order = orders.recv() => Wake::Order(order),
-                frame = next_frame(&mut self.socket) => Wake::Frame(frame),
+                heard = next(&mut self.socket) => Wake::Heard(heard),
                 () = sleep_until(deadline) => Wake::Deadline,
             };
             let now = self.began.elapsed();
@@ -275,7 +262,7 @@ impl Driver {
                     return;
                 }
                 Wake::Order(Some(order)) => self.on_order(order, now),
-                Wake::Frame(frame) => self.on_frame(frame, now),
+                Wake::Heard(heard) => self.on_heard(heard, now),
                 Wake::Deadline => self.session.handle_timeout(now, rand::random()),
             }
         }
@@ -310,28 +297,13 @@ impl Driver {
         }
     }
 
-    fn on_frame(&mut self, frame: Option<Result<Message, tungstenite::Error>>, now: Duration) {
+    fn on_heard(&mut self, heard: Heard, now: Duration) {
         let chance = rand::random();
-        match frame {
-            Some(Ok(Message::Text(text))) => {
-                self.session.handle_frame(text.as_bytes(), now, chance);
-            }
-            Some(Ok(Message::Binary(bytes))) => self.session.handle_frame(&bytes, now, chance),
-            Some(Ok(Message::Close(close))) => {
+        match heard {
+            Heard::Frame(frame) => self.session.handle_frame(&frame, now, chance),
+            Heard::Closed(code, reason) => {
                 self.socket = None;
-                let (code, reason) = close.map_or((ABNORMAL_CLOSURE, String::new()), |close| {
-                    (
-                        u32::from(u16::from(close.code)),
-                        close.reason.as_str().to_owned(),
-                    )
-                });
                 self.session.handle_closed(code, &reason, now, chance);
-            }
-            Some(Ok(_)) => {}
-            Some(Err(_)) | None => {
-                self.socket = None;
-                self.session
-                    .handle_closed(ABNORMAL_CLOSURE, "connection lost", now, chance);
             }
         }
     }
@@ -343,10 +315,8 @@ impl Driver {
                 Output::Open => self.open().await,
                 Output::Send(frame) => self.send(frame).await,
                 Output::Close => {
-                    if let Some(mut socket) = self.socket.take() {
-                        // The other side may be gone; then there is nobody to say goodbye to.
-                        let _ =
-                            tokio::time::timeout(Duration::from_secs(1), socket.close(None)).await;
+                    if let Some(socket) = self.socket.take() {
+                        let _ = tokio::time::timeout(GOODBYE_MAX, socket.close()).await; // Or it is just gone.
                     }
                 }
                 Output::Event(event) => {
@@ -366,10 +336,12 @@ impl Driver {
     }
 
     async fn open(&mut self) {
-        let opened = tokio::time::timeout(self.config.answer_timeout, dial(&self.config)).await;
+        let opening = socket::open(&self.config, self.favourite);
+        let opened = tokio::time::timeout(self.config.answer_timeout, opening).await;
         let now = self.began.elapsed();
         match opened {
             Ok(Ok(socket)) => {
+                self.favourite = socket.kind();
                 self.socket = Some(socket);
                 self.session.handle_opened(now);
             }
@@ -384,12 +356,7 @@ impl Driver {
         let Some(socket) = &mut self.socket else {
             return;
         };
-        let message = match self.config.codec {
-            Codec::Protobuf => Message::Binary(frame),
-            // What the codec wrote is JSON and so is text.
-            Codec::Json => Message::Text(frame.try_into().unwrap_or_default()),
-        };
-        if socket.send(message).await.is_err() {
+        if socket.send(frame).await.is_err() {
             self.socket = None;
             let now = self.began.elapsed();
             self.session
@@ -398,7 +365,7 @@ impl Driver {
     }
 }
 
-async fn next_frame(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {
+async fn next(socket: &mut Option<Socket>) -> Heard {
     match socket {
         Some(socket) => socket.next().await,
         None => std::future::pending().await,
@@ -412,58 +379,15 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-async fn dial(config: &Config) -> Result<Socket, tungstenite::Error> {
-    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what);
-    let uri: Uri = config
-        .url
-        .parse()
-        .map_err(|_| invalid("the address is no URL"))?;
-    let host = uri
-        .host()
-        .ok_or_else(|| invalid("the address names no host"))?
-        .to_owned();
-    let secure = uri.scheme_str() == Some("wss");
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let stream = TcpStream::connect((host.as_str(), port)).await?;
-    stream.set_nodelay(true)?;
-    let stream: Box<dyn Stream> = if secure {
-        let tls = config
-            .tls
-            .clone()
-            .ok_or_else(|| invalid("wss needs a TLS configuration"))?;
-        let name = rustls::pki_types::ServerName::try_from(host)
-            .map_err(|_| invalid("the host is no name for a certificate"))?;
-        Box::new(
-            tokio_rustls::TlsConnector::from(tls)
-                .connect(name, stream)
-                .await?,
-        )
-    } else {
-        Box::new(stream)
-    };
-    let mut request = uri.into_client_request()?;
-    let protocol = match config.codec {
-        Codec::Json => "centrifuge-json",
-        Codec::Protobuf => "centrifuge-protobuf",
-    };
-    request
-        .headers_mut()
-        .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
-    // Small buffers: thousands of idle clients must fit into one process.
-    let sizes = WebSocketConfig::default()
-        .read_buffer_size(1024)
-        .write_buffer_size(0)
-        .max_frame_size(Some(FRAME_MAX_BYTES))
-        .max_message_size(Some(FRAME_MAX_BYTES));
-    let (socket, _) =
-        tokio_tungstenite::client_async_with_config(request, stream, Some(sizes)).await?;
-    Ok(socket)
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::{SinkExt as _, StreamExt as _};
     use tokio::net::TcpListener;
-    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+    use tokio_tungstenite::tungstenite::{
+        Message,
+        handshake::server::{Request, Response},
+        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+    };
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Rust SDK for Klokke and every server that speaks the Centrifugal protocol.
 //!
-//! [`session`] is the client's state machine: no socket, no clock, no randomness; [`driver`] gives it a WebSocket, a
-//! clock and a caller. Reconnects spread themselves, subscriptions come back by themselves, and what was missed is
+//! [`session`] is the client's state machine: no socket, no clock, no randomness; [`driver`] gives it a WebSocket or a
+//! stream over QUIC, a clock and a caller. Reconnects spread themselves, subscriptions come back by themselves, and what was missed is
 //! asked for by position, so that an application sees each publication of a recoverable channel once and in order.
 //!
 //! ```no_run
@@ -25,10 +25,14 @@ mod backoff;
 mod config;
 pub mod driver;
 mod event;
+mod quic;
 pub mod session;
+mod socket;
 mod subscription;
+mod websocket;
 
 pub use config::Config;
 pub use driver::{CallError, Client, Events};
 pub use event::{Answer, Event, Refusal};
+pub use quic::Quic;
 pub use session::Session;

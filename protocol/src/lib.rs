@@ -11,9 +11,11 @@ pub mod id;
 pub mod limits;
 pub mod message;
 mod raw;
+pub mod stream;
 
 pub use code::{DisconnectCode, ErrorCode, UnsubscribeCode};
 pub use codec::{Codec, DecodeError, EncodeError};
 pub use filter::{FilterError, TagFilter};
 pub use id::{ChannelName, ChannelNameError, ClientId, Epoch, Position, UserId};
 pub use message::*;
+pub use stream::{CutError, Cutter};

@@ -59,12 +59,22 @@ const OPENS: &[&str] = &[
     "jdk.management/com.sun.management.internal",
 ];
 
+/// How long a node is to live, which says how much compiling its program pays back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// A test: it is up sooner, and every request costs it more.
+    Short,
+    /// A measurement of minutes.
+    Long,
+}
+
 /// Nodes that know each other. Dropping it kills them.
 pub struct Cluster {
     archives: PathBuf,
     folder: PathBuf,
     ports: Ports,
     count: u8,
+    life: Life,
     /// Further lines of every node's configuration.
     extra: String,
     nodes: Vec<Option<Node>>,
@@ -78,13 +88,12 @@ struct Ports {
 }
 
 impl Cluster {
-    /// Starts `count` nodes at 127.0.0.1, 127.0.0.2 … from the archives in a folder, one after the other, with `extra`
-    /// lines in their configuration.
+    /// Starts `count` nodes at 127.0.0.1, 127.0.0.2 … from the archives in a folder, one after the other.
     ///
     /// # Errors
     /// When one does not come up; what it said last is part of the error.
-    pub fn start(archives: &Path, folder: &Path, count: u8, extra: &str) -> Result<Self> {
-        Self::start_with(archives, folder, count, extra, &[READY])
+    pub fn start(archives: &Path, folder: &Path, count: u8, life: Life) -> Result<Self> {
+        Self::start_with(archives, folder, count, life, "", &[READY])
     }
 
     /// As [`Cluster::start`], but the nodes ask for the [`LOGIN`], and take TLS as well as plain connections.
@@ -105,7 +114,8 @@ client_encryption_options:
   store_type: PKCS12",
             keys.display()
         );
-        Self::start_with(archives, folder, count, &extra, &[READY, HAS_USER])
+        let signs = [READY, HAS_USER];
+        Self::start_with(archives, folder, count, Life::Short, &extra, &signs)
     }
 
     /// Starts them; the first must give all of these signs.
@@ -113,6 +123,7 @@ client_encryption_options:
         archives: &Path,
         folder: &Path,
         count: u8,
+        life: Life,
         extra: &str,
         signs: &[&'static str],
     ) -> Result<Self> {
@@ -125,6 +136,7 @@ client_encryption_options:
             folder: folder.to_owned(),
             ports,
             count,
+            life,
             extra: extra.to_owned(),
             nodes: Vec::new(),
         };
@@ -188,7 +200,7 @@ client_encryption_options:
         let home = self.folder.join(format!("node-{}", nth + 1));
         fs::create_dir_all(&home)?;
         let settings = configuration(&home, address(nth), self.ports, self.sync(), &self.extra);
-        let node = Node::start(&self.archives, &home, &settings, signs)
+        let node = Node::start(&self.archives, &home, &settings, self.life, signs)
             .with_context(|| format!("Cassandra at {}", address(nth)))?;
         let place = self.nodes.get_mut(nth).context("there is no such node")?;
         *place = Some(node);
@@ -255,15 +267,24 @@ impl Drop for Node {
 
 impl Node {
     /// Starts one that lives in a folder, and waits until it has given all signs.
-    fn start(archives: &Path, folder: &Path, text: &str, signs: &[&'static str]) -> Result<Self> {
+    fn start(
+        archives: &Path,
+        folder: &Path,
+        text: &str,
+        life: Life,
+        signs: &[&'static str],
+    ) -> Result<Self> {
         let settings = folder.join("cassandra.yaml");
         fs::write(&settings, text)?;
         let logging = folder.join("logback.xml");
         fs::write(&logging, LOGGING)?;
         let mut command = Command::new("java");
-        // No more compiling than a short life pays back, and a collector without threads of its own.
+        // A collector without threads of its own.
         command.args(["-Xms512m", "-Xmx1g", "-Xss512k", "-XX:+UseSerialGC"]);
-        command.args(["-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]);
+        command.arg("-XX:-UsePerfData");
+        if life == Life::Short {
+            command.arg("-XX:TieredStopAtLevel=1");
+        }
         // What it leaves when it crashes goes away with its folder.
         command.arg(format!(
             "-XX:ErrorFile={}",

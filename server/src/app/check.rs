@@ -30,7 +30,8 @@ pub(super) fn configuration(config: &Config) -> Result<()> {
 
 /// The certificate of the port with TLS, where there is one.
 pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>> {
-    if config.listen.tls_address.is_none() {
+    let listen = &config.listen;
+    if listen.tls_address.is_none() && listen.quic_address.is_none() {
         return Ok(None);
     }
     let chain = config.listen.tls_certificate.clone();

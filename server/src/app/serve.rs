@@ -31,6 +31,7 @@ use crate::session::{Identity, Login};
 use crate::store::Store;
 use crate::telemetry::{self, Meters, Telemetry, catalogue, logs};
 use crate::transport::listener::Listener;
+use crate::transport::quic::QuicPort;
 use crate::transport::tls::Certificate;
 
 /// How often what is no longer kept is removed: often enough that a history's time to live is kept to the half minute.
@@ -56,18 +57,19 @@ pub(super) async fn run(given: &cli::Settings) -> Result<ExitCode> {
     check::configuration(&config)?;
     let store = stores::open(&config, stores::Missing::Make, telemetry.meters()).await?;
     let server = start(&config, store, telemetry, None).await?;
-    say_ready(&server.addresses)?;
+    say_ready(&server)?;
     until_told_to_stop(server, &config).await
 }
 
-fn say_ready(addresses: &[SocketAddr]) -> Result<()> {
+fn say_ready(server: &Server) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    writeln!(out, "klokke is ready on {}", all.join(" and "))?;
+    let all: Vec<String> = server.addresses.iter().map(ToString::to_string).collect();
+    let quic = server.quic.map(|address| format!(", QUIC on {address}"));
+    let quic = quic.unwrap_or_default();
+    writeln!(out, "klokke is ready on {}{quic}", all.join(" and "))?;
     Ok(out.flush()?)
 }
 
-/// Sets up logs as configured.
 /// What there is to run out of, beside what is used.
 fn tell_memory_limit(config: &Config, telemetry: &Telemetry) {
     let limit = match config.node.memory_limit_bytes {
@@ -80,6 +82,7 @@ fn tell_memory_limit(config: &Config, telemetry: &Telemetry) {
     }
 }
 
+/// Sets up logs as configured.
 pub(super) fn set_up_logs(config: &Config, telemetry: &Telemetry) -> Result<()> {
     let format = match config.log.format {
         config::LogFormat::Json => logs::Format::Json,
@@ -111,6 +114,8 @@ pub(super) struct Server {
     pub(super) members: Shared,
     /// Where it listens.
     pub(super) addresses: Vec<SocketAddr>,
+    /// Where it is reached over QUIC.
+    pub(super) quic: Option<SocketAddr>,
 }
 
 /// Puts a server together and starts it. `more` are routes besides those of every server.
@@ -210,14 +215,14 @@ pub(super) async fn start(
     // Before anybody can make more, so that what waits is counted once.
     let is_resumed = resume_outboxes(domain.ledgers()).await;
     // Before others hear of this node, so that they do not if the port is somebody else's.
-    let listeners = listeners(config)?;
+    let ports = open_ports(config)?;
     let (members, patience) = (cluster.members(), cluster.patience());
     let mut tasks = background(config, &domain, verification, control, &members)?;
     let follower = cluster.follow(domain.ledgers().clone(), Arc::clone(&clock));
     if let Some(patience) = patience {
         know_the_others(&members, patience).await;
     }
-    let addresses = serve_at(listeners, &mut node)?;
+    let (addresses, quic) = serve_at(ports, &mut node).await?;
     if !is_resumed {
         let ledgers = domain.ledgers().clone();
         tasks.push(tokio::spawn(keep_resuming(ledgers)));
@@ -230,6 +235,7 @@ pub(super) async fn start(
         leave,
         members,
         addresses,
+        quic,
     })
 }
 
@@ -263,8 +269,15 @@ fn access(config: &Config) -> Access {
     }
 }
 
+/// Ports that are open and not served yet.
+struct OpenPorts {
+    listeners: Vec<Listener>,
+    quic: Option<QuicPort>,
+}
+
 /// Opens the ports; whoever connects waits until they are served.
-fn listeners(config: &Config) -> Result<Vec<Listener>> {
+fn open_ports(config: &Config) -> Result<OpenPorts> {
+    let certificate = check::certificate(config)?.map(Arc::new);
     let open = |address: SocketAddr, certificate: Option<Arc<Certificate>>| {
         Listener::bind(address, certificate).with_context(|| format!("cannot listen on {address}"))
     };
@@ -273,20 +286,33 @@ fn listeners(config: &Config) -> Result<Vec<Listener>> {
         listeners.push(open(address, None)?);
     }
     if let Some(address) = config.listen.tls_address {
-        let certificate = check::certificate(config)?.map(Arc::new);
-        listeners.push(open(address, certificate)?);
+        listeners.push(open(address, certificate.clone())?);
     }
-    Ok(listeners)
+    let quic = match (config.listen.quic_address, certificate) {
+        (Some(address), Some(certificate)) => {
+            let port = QuicPort::bind(address, shards(config), certificate);
+            Some(port.with_context(|| format!("cannot listen on {address} (UDP)"))?)
+        }
+        _ => None,
+    };
+    Ok(OpenPorts { listeners, quic })
 }
 
-/// Serves the ports, and says where they are.
-fn serve_at(listeners: Vec<Listener>, node: &mut Node) -> Result<Vec<SocketAddr>> {
-    let mut addresses = Vec::with_capacity(listeners.len());
-    for listener in listeners {
+/// Serves the ports, and says where they are: those of TCP, and that of UDP.
+async fn serve_at(
+    ports: OpenPorts,
+    node: &mut Node,
+) -> Result<(Vec<SocketAddr>, Option<SocketAddr>)> {
+    let mut addresses = Vec::with_capacity(ports.listeners.len());
+    for listener in ports.listeners {
         addresses.push(listener.local_addr()?);
         node.serve(listener)?;
     }
-    Ok(addresses)
+    let quic = ports.quic.as_ref().map(QuicPort::local_addr);
+    if let Some(port) = ports.quic {
+        node.serve_quic(port).await;
+    }
+    Ok((addresses, quic))
 }
 
 /// Waits until the other nodes were heard, so that this one does not take itself for the only one there is: as long as the bus may

@@ -108,6 +108,9 @@ fn listeners(config: &Config, rules: &mut Rules) {
     rules.must(listen.tls_address.is_none() || files, || {
         "`listen.tls_address` needs `listen.tls_certificate` and `listen.tls_key`".to_owned()
     });
+    rules.must(listen.quic_address.is_none() || files, || {
+        "`listen.quic_address` needs `listen.tls_certificate` and `listen.tls_key`".to_owned()
+    });
 }
 
 fn admission(config: &Config, rules: &mut Rules) {

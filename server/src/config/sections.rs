@@ -29,7 +29,10 @@ section! {
         address: Option<SocketAddr> = Some(SocketAddr::from(([127, 0, 0, 1], 8000))),
         /// HTTP and WebSocket over TLS.
         tls_address: Option<SocketAddr> = None,
-        /// Certificate chain in PEM for `tls_address`; read again when the file changes.
+        /// QUIC (UDP): WebTransport for browsers, and raw for native apps (docs/protocol-quic.md). It may have the port of
+        /// `tls_address`.
+        quic_address: Option<SocketAddr> = None,
+        /// Certificate chain in PEM for both; read again when the file changes.
         tls_certificate: Option<PathBuf> = None,
         /// Private key in PEM.
         tls_key: Option<PathBuf> = None,

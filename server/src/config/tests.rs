@@ -79,6 +79,10 @@ fn every_mistake_is_said_with_its_place_and_what_to_write() {
             "`listen.tls_address` needs `listen.tls_certificate` and `listen.tls_key`",
         ),
         (
+            "[listen]\nquic_address = \"0.0.0.0:443\"\n",
+            "`listen.quic_address` needs `listen.tls_certificate` and `listen.tls_key`",
+        ),
+        (
             "[listen]\naddress = \"localhost\"\n",
             "configuration:2: `listen.address` must be an address with port, such as \
              \"0.0.0.0:8000\", or \"\" for none",

@@ -82,7 +82,11 @@ fn read(wire: Wire, frame: &[u8]) -> Vec<Push> {
             assert_eq!(rest.len(), length, "the header tells the payload's length");
             rest.to_vec()
         }
-        Wire::StreamJson | Wire::StreamProtobuf => frame.to_vec(),
+        Wire::StreamJson
+        | Wire::StreamProtobuf
+        | Wire::Quic
+        | Wire::WebTransportJson
+        | Wire::WebTransportProtobuf => frame.to_vec(),
         Wire::EventStream => {
             let text = std::str::from_utf8(frame).expect("events are text");
             let events = text.split_terminator("\n\n");

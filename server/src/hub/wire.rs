@@ -20,6 +20,12 @@ pub enum Wire {
     StreamProtobuf,
     /// Server-sent events: one `data:` event per JSON document.
     EventStream,
+    /// A native app's QUIC stream: length-delimited Protobuf messages.
+    Quic,
+    /// WebTransport: JSON documents, each followed by a newline.
+    WebTransportJson,
+    /// WebTransport: length-delimited Protobuf messages.
+    WebTransportProtobuf,
 }
 
 /// First byte of an unfragmented WebSocket text frame.
@@ -36,19 +42,21 @@ impl Wire {
     #[must_use]
     pub const fn codec(self) -> Codec {
         match self {
-            Self::WebSocketJson | Self::StreamJson | Self::EventStream => Codec::Json,
-            Self::WebSocketProtobuf | Self::StreamProtobuf => Codec::Protobuf,
+            Self::WebSocketJson | Self::StreamJson | Self::EventStream | Self::WebTransportJson => {
+                Codec::Json
+            }
+            Self::WebSocketProtobuf
+            | Self::StreamProtobuf
+            | Self::Quic
+            | Self::WebTransportProtobuf => Codec::Protobuf,
         }
     }
 
-    /// Whether the transport is a one-way response with commands coming by separate requests. Its
-    /// close is announced by a message, since a response cannot carry a code.
+    /// Whether the end of a connection is announced by a message. A stream has no place for a code and what it means; a WebSocket's
+    /// closing has.
     #[must_use]
-    pub const fn is_emulated(self) -> bool {
-        matches!(
-            self,
-            Self::StreamJson | Self::StreamProtobuf | Self::EventStream
-        )
+    pub const fn announces_close(self) -> bool {
+        !matches!(self, Self::WebSocketJson | Self::WebSocketProtobuf)
     }
 
     /// Puts messages, each as [`Codec::encode_reply`] wrote it, into one frame of this transport. No
@@ -79,13 +87,15 @@ impl Wire {
                 put_header(&mut out, FIN_BINARY, length);
                 put_all(&mut out, messages);
             }
-            Self::StreamJson => {
+            Self::StreamJson | Self::WebTransportJson => {
                 for message in messages {
                     out.put_slice(message.as_ref());
                     out.put_u8(b'\n');
                 }
             }
-            Self::StreamProtobuf => put_all(&mut out, messages),
+            Self::StreamProtobuf | Self::Quic | Self::WebTransportProtobuf => {
+                put_all(&mut out, messages);
+            }
             Self::EventStream => {
                 for message in messages {
                     out.put_slice(b"data: ");
@@ -142,6 +152,8 @@ mod tests {
         );
         assert_eq!(framed(Wire::StreamJson, &["{}", "[]"]), b"{}\n[]\n");
         assert_eq!(framed(Wire::StreamProtobuf, &["\x01a", "\0"]), b"\x01a\x00");
+        assert_eq!(framed(Wire::Quic, &["\x01a", "\0"]), b"\x01a\x00");
+        assert_eq!(framed(Wire::WebTransportJson, &["{}", "[]"]), b"{}\n[]\n");
         let events = b"data: {}\n\ndata: []\n\n";
         assert_eq!(framed(Wire::EventStream, &["{}", "[]"]), events);
     }

@@ -10,10 +10,11 @@ use klokke_protocol::{
 };
 use tokio::sync::oneshot;
 
+use super::doors::goodbye;
 use super::mailbox::{ConnectionInfo, Counts, Listing, Question, ShardInput};
 use super::nodes;
 use super::publish::{self, Publishing};
-use super::shard::{Shard, goodbye};
+use super::shard::Shard;
 use super::streams::{self, PageWish, Reader};
 use crate::hub::{
     self, ActivateError, Announcement, Attempt, Backlog, ConnKey, Lens, Movement, PresenceTally,
@@ -105,6 +106,7 @@ impl Shard {
             core.tally.disconnected(gone.door, disconnect.code);
             drop(core);
             let goodbye = goodbye(gone.door, disconnect.code, &disconnect.reason);
+            gone.link.end_with(disconnect.code);
             gone.link.finish(goodbye, Last::AfterQueue);
         }
     }

@@ -22,6 +22,7 @@ use crate::telemetry::{Meters, catalogue};
 use crate::transport::Incoming;
 use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
+use crate::transport::quic::QuicDoor;
 
 /// What may wait at one shard. A shard works through some hundred thousand a second, so a full
 /// queue is some tens of milliseconds of work; more waiting would only make everything later.
@@ -31,6 +32,8 @@ pub(super) const MAILBOX_MAX: usize = 8192;
 pub(super) enum ShardInput {
     /// A socket to keep for life.
     Socket(Incoming),
+    /// Its part of a UDP port, to serve.
+    Quic(Box<QuicDoor>),
     /// A durable commit.
     Delivery(Arc<Delivery<Change>>),
     /// What a ledger answers to this shard, in order with its commits.
@@ -244,6 +247,16 @@ impl Shards {
         for mailbox in &self.mailboxes {
             // A shard that has ended needs no news.
             let _ = mailbox.inputs.send(input()).await;
+        }
+    }
+
+    /// Gives each shard something of its own, in their order and as long as there is something.
+    pub(super) async fn give_each(&self, mut input: impl FnMut() -> Option<ShardInput>) {
+        for mailbox in &self.mailboxes {
+            if let Some(input) = input() {
+                // A shard that has ended serves nobody.
+                let _ = mailbox.inputs.send(input).await;
+            }
         }
     }
 

@@ -15,6 +15,7 @@ mod calls;
 mod connections;
 mod control;
 mod delivery;
+mod doors;
 mod drain;
 mod effects;
 mod entering;

@@ -16,6 +16,7 @@ use crate::people::Roster;
 use crate::telemetry::Telemetry;
 use crate::transport::admission::Admission;
 use crate::transport::listener::{Listener, Ports};
+use crate::transport::quic::QuicPort;
 
 /// After the last connection was told to close, this long for the closes to arrive.
 const CLOSE_GRACE: Duration = Duration::from_secs(6);
@@ -117,6 +118,15 @@ impl Node {
             })?;
         self.threads.push(thread);
         Ok(())
+    }
+
+    /// Serves an open UDP port, on the shards' threads.
+    pub async fn serve_quic(&self, port: QuicPort) {
+        let doors = port.split(&self.admission, &self.ports.subscribe());
+        let mut doors = doors.into_iter();
+        self.shards
+            .give_each(|| doors.next().map(|door| ShardInput::Quic(Box::new(door))))
+            .await;
     }
 
     /// Open connections.

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use klokke_protocol::{ChannelName, Codec, DisconnectCode};
+use klokke_protocol::{ChannelName, DisconnectCode};
 use tokio::sync::{Notify, watch};
 use tower::ServiceExt as _;
 
 use super::Services;
 use super::admitting::Keeper;
 use super::connections::{Connection, Connections};
+use super::doors;
 use super::mailbox::{Inbound, ShardInput, Shards};
 use super::nodes;
 use super::positions::{self, Positions};
@@ -30,16 +31,17 @@ use super::sink::{Outcome, Sink};
 use super::steering::Steering;
 use super::tally::Tally;
 use super::wheel::Wheel;
-use crate::hub::{Announcement, ConnKey, Hub, Kind, Movement, Unsubscribed, Wire};
+use crate::hub::{Announcement, ConnKey, Hub, Kind, Movement, Unsubscribed};
 use crate::ledger::LedgerId;
 use crate::people::SubjectId;
 use crate::session::{self, Event, PingStyle, Session};
 use crate::telemetry::catalogue;
 use crate::transport::admission::Refused;
 use crate::transport::listener::Intake;
+use crate::transport::quic::{self, Arrival};
 use crate::transport::{
-    Asked, Cause, Door, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody, Resumed,
-    Standing, Uplink, close_frame, serve,
+    Asked, Cause, Door, HandingOn, Host, Last, Link, LocalFuture, Opening, Reason, RequestBody,
+    Resumed, Standing, Uplink, serve,
 };
 
 /// Subscribers written to before connections that have something to say get their turn. At some
@@ -202,6 +204,10 @@ impl Shard {
                     shard.unload();
                 });
             }
+            ShardInput::Quic(door) => {
+                let settings = Arc::clone(&self.services.transport);
+                tokio::task::spawn_local(quic::serve(*door, Rc::clone(self), settings));
+            }
             ShardInput::Delivery(delivery) => self.deliver(&delivery),
             ShardInput::Answer(answer) => self.ledger_answered(answer),
             ShardInput::Publish(publication) => {
@@ -350,7 +356,8 @@ impl Shard {
                 core.tally.slow(connection.door);
             }
         }
-        let goodbye = goodbye(connection.door, code.number(), code.text());
+        let goodbye = doors::goodbye(connection.door, code.number(), code.text());
+        connection.link.end_with(code.number());
         connection.link.finish(goodbye, Last::InsteadOfQueue);
     }
 
@@ -432,25 +439,11 @@ impl Shard {
     }
 }
 
-/// The last bytes on a connection that is cut off. Emulated ones just end: what the queue would
-/// have said first is lost, so a push in their own framing has no place to begin.
-pub(super) fn goodbye(door: Door, code: u32, reason: &str) -> Bytes {
-    match door {
-        Door::WebSocket => close_frame(u16::try_from(code).unwrap_or(1011), reason),
-        Door::HttpStream | Door::Sse => Bytes::new(),
-    }
-}
-
 impl Shard {
     fn connection(&self, opening: &Opening, link: &Rc<Link>) -> Connection {
-        let wire = match (opening.door, opening.codec) {
-            (Door::WebSocket, Codec::Json) => Wire::WebSocketJson,
-            (Door::WebSocket, Codec::Protobuf) => Wire::WebSocketProtobuf,
-            (Door::HttpStream, Codec::Json) => Wire::StreamJson,
-            (Door::HttpStream, Codec::Protobuf) => Wire::StreamProtobuf,
-            (Door::Sse, _) => Wire::EventStream,
-        };
-        let secret: Option<Box<str>> = wire
+        let wire = doors::wire_of(opening.door, opening.codec);
+        let secret: Option<Box<str>> = opening
+            .door
             .is_emulated()
             .then(|| format!("{:04x}{}", self.index, random_id()).into());
         let client: Box<str> = random_id().into();
@@ -536,6 +529,17 @@ impl Host for Shard {
         self.services
             .meters
             .count(catalogue::TLS_HANDSHAKES, &[kind]);
+    }
+
+    fn arrived(self: &Rc<Self>, arrival: Arrival) {
+        self.services
+            .meters
+            .count(catalogue::QUIC_ARRIVALS, &[arrival.name()]);
+    }
+
+    fn handing_on(&self) -> HandingOn {
+        let handed = self.services.meters.counter(catalogue::QUIC_HANDED_ON, &[]);
+        Box::new(move |datagrams| handed.add(datagrams))
     }
 
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use klokke_protocol::ChannelName;
 
 use super::connections::Connections;
+use super::doors;
 use crate::auth::TokenError;
 use crate::hub::{FanOut, Finished, Hub, Kind, Told, Wire};
 use crate::people::LoginRole;
@@ -35,7 +36,7 @@ pub(super) struct Tally {
     /// The shard's number, as a label.
     shard: Box<str>,
     /// By door.
-    sessions: [Rc<Counts>; 3],
+    sessions: [Rc<Counts>; DOORS.len()],
     clients: Level,
     users: Level,
     channels: Level,
@@ -185,7 +186,7 @@ impl Tally {
     /// Subscribers took what a frame tells.
     pub(super) fn delivered(&self, channel: &ChannelName, wire: Wire, told: &Told, times: u32) {
         let times = u64::from(times);
-        let counts = self.sessions(door_of(wire));
+        let counts = self.sessions(doors::door_of(wire));
         let namespace = self.namespaces().id_of(channel.as_str());
         let rows = [
             (
@@ -323,26 +324,26 @@ impl Tally {
     }
 }
 
-const DOORS: [Door; 3] = [Door::WebSocket, Door::HttpStream, Door::Sse];
+const DOORS: [Door; 5] = [
+    Door::WebSocket,
+    Door::HttpStream,
+    Door::Sse,
+    Door::Quic,
+    Door::WebTransport,
+];
 
 const fn place_of(door: Door) -> usize {
     match door {
         Door::WebSocket => 0,
         Door::HttpStream => 1,
         Door::Sse => 2,
+        Door::Quic => 3,
+        Door::WebTransport => 4,
     }
 }
 
 const fn since(now_us: u64, us: u64) -> Duration {
     Duration::from_micros(now_us.saturating_sub(us))
-}
-
-const fn door_of(wire: Wire) -> Door {
-    match wire {
-        Wire::WebSocketJson | Wire::WebSocketProtobuf => Door::WebSocket,
-        Wire::StreamJson | Wire::StreamProtobuf => Door::HttpStream,
-        Wire::EventStream => Door::Sse,
-    }
 }
 
 const fn name_of(kind: Kind) -> &'static str {

@@ -511,7 +511,7 @@ impl Session {
         if self.phase == Phase::Closed {
             return;
         }
-        if self.wire.is_emulated() {
+        if self.wire.announces_close() {
             self.push(Push {
                 disconnect: Some(disconnect.clone()),
                 ..Push::default()

@@ -321,6 +321,11 @@ catalogue! {
     TLS_HANDSHAKES: Counter = "klokke_tls_handshakes_total", Things,
         [label("kind", Values::OneOf(&["full", "resumed"]))],
         "TLS handshakes that succeeded; a resumed one takes no signature.";
+    QUIC_ARRIVALS: Counter = "klokke_quic_arrivals_total", Things,
+        [label("outcome", Values::OneOf(&["done", "failed", "retried", "refused"]))],
+        "Who came over QUIC: handshakes done and failed, and who was asked to prove its address first or sent away.";
+    QUIC_HANDED_ON: Counter = "klokke_quic_datagrams_handed_on_total", Things, [],
+        "Datagrams that came to another shard than their connection lives on, because its client's address changed.";
     TOKEN_VERDICTS: Counter = "klokke_token_verdicts_total", Things,
         [label("source", Values::OneOf(&["checked", "remembered"]))],
         "Whether the signature of a token that was looked at had to be computed.";

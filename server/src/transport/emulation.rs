@@ -62,7 +62,7 @@ pub(super) async fn open<H: Host>(
         connection.settings.queue_max_bytes,
         connection.host.standing(door),
     );
-    let link = Rc::new(Link::to_body(max, standing));
+    let link = Rc::new(Link::to_taker(max, standing));
     if door == Door::Sse {
         // An empty line first, so that proxies pass the head on before anything happens.
         let _ = link.write(&Bytes::from_static(b"\r\n"));

@@ -10,6 +10,7 @@ use http::{HeaderMap, Request, Response};
 use klokke_protocol::Codec;
 
 use super::admission::Refused;
+use super::quic::Arrival;
 use super::{Link, RequestBody, Standing};
 use crate::hub::ConnKey;
 
@@ -22,6 +23,10 @@ pub enum Door {
     HttpStream,
     /// Server-sent events; commands come by the emulation uplink.
     Sse,
+    /// A stream of a native app's QUIC connection.
+    Quic,
+    /// A stream of a browser's WebTransport session.
+    WebTransport,
 }
 
 impl Door {
@@ -32,7 +37,15 @@ impl Door {
             Self::WebSocket => "websocket",
             Self::HttpStream => "http_stream",
             Self::Sse => "sse",
+            Self::Quic => "quic",
+            Self::WebTransport => "webtransport",
         }
+    }
+
+    /// Whether what the server says is one never-ending answer, and commands come by requests of their own.
+    #[must_use]
+    pub const fn is_emulated(self) -> bool {
+        matches!(self, Self::HttpStream | Self::Sse)
     }
 }
 
@@ -113,6 +126,9 @@ pub enum Uplink {
     Busy,
 }
 
+/// Is told how many datagrams went on to another shard.
+pub type HandingOn = Box<dyn Fn(u64) + Send + Sync>;
+
 /// A future on the shard's own thread.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -137,6 +153,12 @@ pub trait Host: 'static {
 
     /// A TLS handshake succeeded; for the figures.
     fn shook_hands(self: &Rc<Self>, resumed: Resumed);
+
+    /// Somebody came over QUIC; for the figures.
+    fn arrived(self: &Rc<Self>, arrival: Arrival);
+
+    /// What is to be told how many datagrams went on to another shard, for the figures. It is called from this shard's thread.
+    fn handing_on(&self) -> HandingOn;
 
     /// Somebody was refused before anything came of it; for the figures.
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason);

@@ -19,6 +19,8 @@ use crate::telemetry::Level;
 /// Most buffers given to the kernel in one call: enough to make a call worth it, few enough to
 /// build on the stack.
 const VECTOR_MAX: usize = 64;
+/// Most buffers given to a QUIC stream at once.
+const CHUNKS_MAX: usize = 16;
 /// A drained queue with more room than this gives it back.
 const QUEUE_KEPT: usize = 8;
 
@@ -56,8 +58,8 @@ enum State {
 /// Where the bytes go.
 enum Outlet {
     Socket(Socket),
-    /// Taken from the queue by the response body of an emulated connection.
-    Body,
+    /// Taken from the queue by the response body of an emulated connection, or by the task of a QUIC stream.
+    Taken,
 }
 
 /// A place in the figures, shared by all links that stand alike.
@@ -91,6 +93,7 @@ pub struct Link {
     queue_max_bytes: usize,
     front_is_torn: Cell<bool>,
     state: Cell<State>,
+    close_code: Cell<u32>,
     waker: RefCell<Option<Waker>>,
     /// Whether its socket is not read because the shard has enough of its frames.
     is_paused: Cell<bool>,
@@ -105,8 +108,9 @@ impl Link {
         Self::new(Outlet::Socket(socket), queue_max_bytes, standing)
     }
 
-    pub(super) fn to_body(queue_max_bytes: usize, standing: Rc<Standing>) -> Self {
-        Self::new(Outlet::Body, queue_max_bytes, standing)
+    /// One whose bytes are taken from its queue.
+    pub(super) fn to_taker(queue_max_bytes: usize, standing: Rc<Standing>) -> Self {
+        Self::new(Outlet::Taken, queue_max_bytes, standing)
     }
 
     fn new(outlet: Outlet, queue_max_bytes: usize, standing: Rc<Standing>) -> Self {
@@ -120,6 +124,7 @@ impl Link {
             queue_max_bytes,
             front_is_torn: Cell::new(false),
             state: Cell::new(State::Open),
+            close_code: Cell::new(0),
             waker: RefCell::new(None),
             is_paused: Cell::new(false),
         }
@@ -149,6 +154,15 @@ impl Link {
             return Written::Closed;
         }
         self.push(frames.clone())
+    }
+
+    /// With which code the connection is to end, where its transport has a place for one outside what is written.
+    pub fn end_with(&self, code: u32) {
+        self.close_code.set(code);
+    }
+
+    pub(super) fn close_code(&self) -> u32 {
+        self.close_code.get()
     }
 
     /// Writes the last bytes of this connection; nothing can be written after them.
@@ -213,7 +227,7 @@ impl Link {
     pub(super) fn socket(&self) -> Option<&Socket> {
         match &self.outlet {
             Outlet::Socket(socket) => Some(socket),
-            Outlet::Body => None,
+            Outlet::Taken => None,
         }
     }
 
@@ -267,6 +281,32 @@ impl Link {
         Poll::Pending
     }
 
+    /// Gives what waits to `write` until nothing waits any more or it takes no more. It says how many bytes it took, and keeps them
+    /// as they are.
+    pub(super) fn poll_pass<E>(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&mut Context<'_>, &mut [Bytes]) -> Poll<Result<usize, E>>,
+    ) -> Poll<Result<(), E>> {
+        loop {
+            let mut chunks: [Bytes; CHUNKS_MAX] = std::array::from_fn(|_| Bytes::new());
+            let mut queue = self.queue.borrow_mut();
+            let count = queue.len().min(CHUNKS_MAX);
+            if count == 0 {
+                if queue.capacity() > QUEUE_KEPT {
+                    *queue = VecDeque::new();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            chunks
+                .iter_mut()
+                .zip(queue.iter())
+                .for_each(|(chunk, bytes)| chunk.clone_from(bytes));
+            let written = std::task::ready!(write(cx, &mut chunks[..count]))?;
+            self.advance(&mut queue, written);
+        }
+    }
+
     /// One write of what waits. `Ok(true)` when nothing is left.
     fn flush_once(&self, socket: &Socket) -> io::Result<bool> {
         let mut queue = self.queue.borrow_mut();
@@ -286,7 +326,13 @@ impl Link {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
-        let mut written = socket.try_write_vectored(&slices[..count])?;
+        let written = socket.try_write_vectored(&slices[..count])?;
+        self.advance(&mut queue, written);
+        Ok(false)
+    }
+
+    /// The first so many bytes are gone.
+    fn advance(&self, queue: &mut VecDeque<Bytes>, mut written: usize) {
         self.note_queued(self.queued_bytes.get() - written);
         while let Some(front) = queue.front_mut() {
             if written < front.len() {
@@ -300,7 +346,6 @@ impl Link {
             queue.pop_front();
             self.front_is_torn.set(false);
         }
-        Ok(false)
     }
 
     fn push(&self, mut bytes: Bytes) -> Written {

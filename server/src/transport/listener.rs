@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::admission::{Admission, Place, Refused, Reserve};
 use super::serve::Incoming;
-use super::tls::Certificate;
+use super::tls::{CERTIFICATE_INTERVAL, Certificate};
 use crate::telemetry::now_us;
 
 /// Connections the kernel may hold ready for us. A reconnecting city comes faster than one thread
@@ -23,8 +23,6 @@ use crate::telemetry::now_us;
 const BACKLOG: i32 = 8192;
 /// Pause when the process is out of file handles: closing connections give some back.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// How often certificate files are looked at.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 /// Refused connections being told so at once; above that they are just closed.
 const REFUSALS_MAX: usize = 256;
 /// Time a refused connection has to send its request and read our answer.
@@ -119,7 +117,11 @@ impl Listener {
                     let now = *letting_in.borrow();
                     door.receive(accepted, now).await;
                 }
-                _ = look.tick() => door.look_at_certificate(),
+                _ = look.tick() => {
+                    if let Some(certificate) = &door.certificate {
+                        certificate.look();
+                    }
+                }
                 _ = ports.wait_for(|ports| *ports == Ports::Closed) => return Ok(()),
             }
         }
@@ -207,17 +209,6 @@ impl Door {
             let _ = tokio::time::timeout(REFUSAL_GRACE, say_why(stream, why)).await;
             drop(place);
         });
-    }
-
-    fn look_at_certificate(&self) {
-        let Some(certificate) = &self.certificate else {
-            return;
-        };
-        match certificate.reload_if_changed() {
-            Ok(true) => tracing::info!("certificate reloaded"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "certificate not reloaded, former one stays"),
-        }
     }
 }
 

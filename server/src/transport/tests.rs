@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod looks;
+mod quic;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +26,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::admission::{Admission, Limits, Refused};
 use super::listener::{Intake, Listener, Ports};
+use super::quic::Arrival;
 use super::tls::{Certificate, CertificateFiles};
 use super::*;
 use crate::hub::ConnKey;
@@ -35,6 +39,8 @@ struct Echo {
     closed: RefCell<Vec<(u32, Cause)>>,
     refused: RefCell<Vec<Refused>>,
     turned_away: RefCell<Vec<(Asked, Reason)>>,
+    arrivals: RefCell<Vec<Arrival>>,
+    handed: Arc<AtomicU64>,
     standing: Rc<Standing>,
     changed: Notify,
     full: Cell<bool>,
@@ -107,7 +113,7 @@ impl Host for Echo {
         }
         let echoed = match opening.door {
             Door::WebSocket => frame(Kind::Text, &bytes),
-            Door::HttpStream | Door::Sse => bytes,
+            _ => bytes,
         };
         let link = links[id.index as usize].as_ref().unwrap();
         assert_ne!(link.write(&echoed), Written::Overflow);
@@ -120,6 +126,18 @@ impl Host for Echo {
     }
 
     fn shook_hands(self: &Rc<Self>, _: Resumed) {}
+
+    fn arrived(self: &Rc<Self>, arrival: Arrival) {
+        self.arrivals.borrow_mut().push(arrival);
+        self.changed.notify_waiters();
+    }
+
+    fn handing_on(&self) -> HandingOn {
+        let handed = Arc::clone(&self.handed);
+        Box::new(move |datagrams| {
+            handed.fetch_add(datagrams, Ordering::Relaxed);
+        })
+    }
 
     fn turned_away(self: &Rc<Self>, asked: Asked, why: Reason) {
         self.turned_away.borrow_mut().push((asked, why));
@@ -413,7 +431,7 @@ fn what_comes_behind_the_request_is_heard() {
 fn between_messages_no_reader_is_kept() {
     on_shard(async {
         let echo = Rc::new(Echo::default());
-        let link = Rc::new(Link::to_body(1 << 20, Rc::default()));
+        let link = Rc::new(Link::to_taker(1 << 20, Rc::default()));
         let opening = Opening {
             door: Door::WebSocket,
             codec: klokke_protocol::Codec::Json,
@@ -549,7 +567,7 @@ fn a_link_stands_where_its_bytes_and_its_owner_put_it() {
             (queued.value(), quick.value(), lagging.value())
         };
         let cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let link = Link::to_body(1 << 20, Rc::clone(&opening));
+        let link = Link::to_taker(1 << 20, Rc::clone(&opening));
         assert_eq!(at(&opening), (0, 1, 0));
         assert_eq!(link.write(&Bytes::from_static(b"abc")), Written::Queued);
         assert_eq!(at(&opening), (3, 0, 1));
@@ -564,7 +582,7 @@ fn a_link_stands_where_its_bytes_and_its_owner_put_it() {
         assert_eq!((at(&opening), at(&open)), ((2, 0, 0), (0, 0, 0)));
         drop(link);
         assert_eq!(at(&opening), (0, 0, 0));
-        let other = Link::to_body(1 << 20, Rc::clone(&open));
+        let other = Link::to_taker(1 << 20, Rc::clone(&open));
         assert_eq!(other.write(&Bytes::from_static(b"f")), Written::Queued);
         drop(other);
         assert_eq!(at(&open), (0, 0, 0));
@@ -901,93 +919,4 @@ async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
         assert!(count > 0, "ended before {wanted}");
     }
     String::from_utf8_lossy(&seen).into_owned()
-}
-
-struct Tls {
-    certificate: Arc<Certificate>,
-    root: rustls_pki_types::CertificateDer<'static>,
-    files: CertificateFiles,
-    _folder: tempfile::TempDir,
-}
-
-fn self_signed() -> (rcgen::CertifiedKey<rcgen::KeyPair>, String, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    (made, chain, key)
-}
-
-fn tls() -> Tls {
-    let folder = tempfile::tempdir().unwrap();
-    let (made, chain, key) = self_signed();
-    let files = CertificateFiles {
-        chain: folder.path().join("chain.pem"),
-        key: folder.path().join("key.pem"),
-    };
-    std::fs::write(&files.chain, chain).unwrap();
-    std::fs::write(&files.key, key).unwrap();
-    Tls {
-        certificate: Arc::new(Certificate::load(files.clone()).unwrap()),
-        root: made.cert.der().clone(),
-        files,
-        _folder: folder,
-    }
-}
-
-fn tls_client(root: &rustls_pki_types::CertificateDer<'static>) -> tokio_rustls::TlsConnector {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(root.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config).into()
-}
-
-#[test]
-fn a_websocket_over_tls_carries_large_frames_and_resumes() {
-    on_shard(async {
-        let tls = tls();
-        let certificate = Some(Arc::clone(&tls.certificate));
-        let server = Server::start_with(small(), Limits::default(), certificate);
-        let connector = tls_client(&tls.root);
-        for round in 0..2 {
-            let name = "localhost".try_into().unwrap();
-            let stream = connector.connect(name, server.tcp().await).await.unwrap();
-            let resumed = stream.get_ref().1.handshake_kind();
-            let url = "wss://localhost/connection/websocket";
-            let (mut socket, _) = client_async(url, stream).await.unwrap();
-            for size in [1, 20_000, 65_536] {
-                let text = "x".repeat(size);
-                socket.send(text.clone().into()).await.unwrap();
-                assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(text));
-            }
-            socket.close(None).await.unwrap();
-            while let Some(Ok(_)) = socket.next().await {}
-            assert_eq!(server.echo.cause_of(round).await, Cause::Client);
-            if round == 1 {
-                assert_eq!(resumed, Some(rustls::HandshakeKind::Resumed));
-            }
-        }
-    });
-}
-
-#[test]
-fn a_changed_certificate_is_used_and_a_broken_one_is_not() {
-    let tls = tls();
-    assert!(!tls.certificate.reload_if_changed().unwrap());
-    std::fs::write(&tls.files.key, "no key").unwrap();
-    assert!(tls.certificate.reload().is_err());
-    let (made, chain, key) = self_signed();
-    std::fs::write(&tls.files.chain, chain).unwrap();
-    std::fs::write(&tls.files.key, key).unwrap();
-    tls.certificate.reload().unwrap();
-    on_shard(async {
-        let server = Server::start_with(small(), Limits::default(), Some(tls.certificate));
-        let root = made.cert.der().clone();
-        let name = "localhost".try_into().unwrap();
-        let connected = tls_client(&root).connect(name, server.tcp().await).await;
-        assert!(connected.is_ok(), "{connected:?}");
-    });
 }

@@ -6,7 +6,6 @@
 //! Frames from the server are not masked, so they are built once and shared; tungstenite only
 //! reads, answers pings and does its half of the closing handshake.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -23,13 +22,12 @@ use super::admission::Permit;
 use super::boundary::Boundary;
 use super::host::{Cause, Host};
 use super::link::{Last, Link};
+use super::scratch;
 use super::socket::Socket;
 use crate::hub::ConnKey;
 
 /// How long a closed connection may take to deliver its last bytes and to answer our close.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
-/// One read from a socket. Also the most one connection is served before others have their turn.
-const SCRATCH_BYTES: usize = 16 * 1024;
 /// Reads in one turn of a connection that sends without pause.
 const READS_PER_TURN: usize = 2;
 /// Step by which tungstenite's own read buffer is filled, on top of the frame's length.
@@ -39,10 +37,6 @@ const CLOSE_PROTOCOL: u16 = 1002;
 const CLOSE_NOT_UTF8: u16 = 1007;
 const CLOSE_POLICY: u16 = 1008;
 const CLOSE_TOO_BIG: u16 = 1009;
-
-thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-}
 
 /// Which frame carries a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +239,7 @@ impl<H: Host> WebSocket<H> {
                 link.pause();
                 return Poll::Pending;
             }
-            let (event, drained) = SCRATCH.with_borrow_mut(|scratch| self.read(socket, scratch));
+            let (event, drained) = scratch::with(|scratch| self.read(socket, scratch));
             if let Some(event) = event {
                 return Poll::Ready(event);
             }

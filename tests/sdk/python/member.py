@@ -1,5 +1,5 @@
 """One person of the class scenario on the Python SDK: connects, prints every entry it sees as a line of JSON, and stops
-when its standard input ends. Usage: member.py URL TOKEN"""
+when its standard input ends. Usage: member.py [--protobuf] URL TOKEN"""
 
 import asyncio
 import json
@@ -23,8 +23,16 @@ class Member(ClientEventHandler):
         say("entry", ctx.pub.data)
 
 
-async def main(url, token):
-    client = Client(url, events=Member(), token=token, proxy=None)
+class BinaryMember(Member):
+    async def on_publication(self, ctx):
+        say("entry", json.loads(ctx.pub.data))
+
+
+async def main(*arguments):
+    *options, url, token = arguments
+    protobuf = "--protobuf" in options
+    events = BinaryMember() if protobuf else Member()
+    client = Client(url, events=events, token=token, use_protobuf=protobuf, proxy=None)
     await client.connect()
     await asyncio.to_thread(sys.stdin.read)
     await client.disconnect()

@@ -102,18 +102,18 @@ pub(crate) fn all(house: &House) -> Result<Vec<Step>> {
     steps.extend([
         Step::new(
             "sdk-python",
-            "the Python SDK and `websockets`, unmodified",
+            "the Python SDK, `websockets` and `aioquic`, unmodified",
             sdk_python,
         ),
         Step::new("sdk-go", "the Go SDK, unmodified", sdk_go),
         Step::new(
             "sdk-js",
-            "the JavaScript SDK and `ws`, unmodified; the class scenario",
+            "the JavaScript SDK and `ws`, unmodified; the class scenario over three transports",
             sdk_js,
         ),
         Step::new(
             "browser",
-            "the demo page in a real browser, two windows",
+            "the demo page in a real browser, two windows; WebTransport",
             browser,
         ),
         Step::new(
@@ -173,7 +173,9 @@ fn on_cassandra(workshop: &Workshop<'_>) -> Result<Outcome> {
 fn cluster(workshop: &Workshop<'_>) -> Result<Outcome> {
     let server = workshop.server()?;
     let nats = setup::nats(workshop.house)?;
-    let open = |archives: &Path, folder: &Path| cassandra::Cluster::start(archives, folder, 1, "");
+    let open = |archives: &Path, folder: &Path| {
+        cassandra::Cluster::start(archives, folder, 1, cassandra::Life::Short)
+    };
     with_cassandra(workshop, open, |_, nodes| {
         let suites: [&[&str]; 2] = [
             &[
@@ -419,6 +421,7 @@ fn browser(workshop: &Workshop<'_>) -> Result<Outcome> {
         .variable("KLOKKE_BIN", workshop.server()?)
         .variable("KLOKKE_PAGE", setup::page(house)?)
         .variable("KLOKKE_CHROMIUM", setup::chromium(house)?)
+        .variable("KLOKKE_PYTHON", setup::python(house)?)
         .run()?;
     Ok(foreign(Counts::of_node(&said.lines).with_exit(said.ok)))
 }

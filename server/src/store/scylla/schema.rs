@@ -7,6 +7,8 @@
 use std::time::{Duration, Instant};
 
 use scylla::client::session::Session;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::response::query_result::QueryResult;
 use scylla::statement::{Consistency, SerialConsistency, Statement};
 use scylla::value::CqlValue;
 use uuid::Uuid;
@@ -90,6 +92,9 @@ const WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// How long a keyspace that is listed may take until it can be entered.
 const ENTER_MAX: Duration = Duration::from_secs(10);
+
+/// How long a cluster may have too much to do while a node starts.
+const BUSY_MAX: Duration = Duration::from_secs(60);
 
 /// Between two looks whether the other is done.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -221,40 +226,80 @@ async fn version(session: &Session, options: &Options) -> Result<Option<i32>, Op
         found: 0,
         known: SCHEMA_VERSION,
     };
-    let mut statement = Statement::new("SELECT version FROM schema_version WHERE name = ?");
-    statement.set_consistency(options.serial_read());
-    let rows = session
-        .query_unpaged(statement, (NAME,))
-        .await
-        .map_err(|error| {
-            if error.to_string().contains("schema_version") {
-                missing(())
-            } else {
-                cluster(error)
-            }
-        })?
-        .into_rows_result()
-        .map_err(cluster)?;
+    let rows = look(
+        session,
+        options,
+        "SELECT version FROM schema_version WHERE name = ?",
+    )
+    .await
+    .map_err(|error| {
+        if error.to_string().contains("schema_version") {
+            missing(())
+        } else {
+            cluster(error)
+        }
+    })?
+    .into_rows_result()
+    .map_err(cluster)?;
     let row = rows.maybe_first_row::<(Option<i32>,)>().map_err(cluster)?;
     Ok(row.and_then(|(version,)| version))
 }
 
 /// Which store this is.
 pub(super) async fn identity(session: &Session, options: &Options) -> Result<Uuid, OpenError> {
-    let mut statement = Statement::new("SELECT id FROM store_identity WHERE name = ?");
-    statement.set_consistency(options.serial_read());
-    let rows = session
-        .query_unpaged(statement, (NAME,))
-        .await
-        .map_err(cluster)?
-        .into_rows_result()
-        .map_err(cluster)?;
+    let rows = look(
+        session,
+        options,
+        "SELECT id FROM store_identity WHERE name = ?",
+    )
+    .await
+    .map_err(cluster)?
+    .into_rows_result()
+    .map_err(cluster)?;
     let row = rows.maybe_first_row::<(Option<Uuid>,)>().map_err(cluster)?;
     row.and_then(|(id,)| id).ok_or_else(|| {
         OpenError::Cluster(
             "the table store_identity has no row, which `klokke store migrate` writes".to_owned(),
         )
     })
+}
+
+/// Reads the one row of a table, and again while the cluster has too much to do: nodes that start together ask for the same row at
+/// the same moment, and a node that is started beside a busy cluster must come up.
+async fn look(
+    session: &Session,
+    options: &Options,
+    query: &str,
+) -> Result<QueryResult, ExecutionError> {
+    let began = Instant::now();
+    loop {
+        let mut statement = Statement::new(query);
+        statement.set_consistency(options.serial_read());
+        match session.query_unpaged(statement, (NAME,)).await {
+            Err(error) if passes(&error) && began.elapsed() < BUSY_MAX => {
+                tracing::warn!(%error, "the cluster has too much to do; asked again");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether an error is of the moment.
+fn passes(error: &ExecutionError) -> bool {
+    use DbError::{Overloaded, RateLimitReached, ReadTimeout, Unavailable, WriteTimeout};
+    matches!(error, ExecutionError::RequestTimeout(_))
+        || matches!(
+            error,
+            ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+                Overloaded
+                    | RateLimitReached { .. }
+                    | ReadTimeout { .. }
+                    | WriteTimeout { .. }
+                    | Unavailable { .. },
+                _
+            ))
+        )
 }
 
 async fn has_keyspace(session: &Session, name: &str) -> Result<bool, OpenError> {

@@ -1,6 +1,7 @@
 //! Who only looks is let in where nobody else is: at the limit, and while a node drains.
 
 use super::super::admission::{LOOKS_MAX, Reserve};
+use super::tls::{tls, tls_client};
 use super::*;
 
 const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n";

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { Breaker } from '../support/breaker.js';
+import { Bridge, certify } from '../support/bridge.js';
 import { Actor, onGo, onPython } from '../support/member.js';
 import { CLASS, INBOX, SCHOOL, WHOLE_SCHOOL, lines, people } from '../support/school.js';
 import { Server } from '../support/server.js';
@@ -33,8 +34,17 @@ const code = {
 /** A login that was strong and just now. */
 const strong = () => ({ loa: 'substantial', auth_time: token.now() });
 
-describe('the class', () => {
+/** The ways to the server. Over QUIC a program on a library that is not ours carries each of these connections. */
+const WAYS = [
+  { name: 'WebSocket' },
+  { name: 'raw QUIC', carrier: 'raw', protobuf: true },
+  { name: 'WebTransport', carrier: 'webtransport' },
+];
+
+for (const { name: way, carrier, protobuf } of WAYS) describe(`the class over ${way}`, () => {
   let server;
+  let bridge;
+  let reach;
   let breaker;
   let teacher;
   let leader;
@@ -52,19 +62,22 @@ describe('the class', () => {
     const file = join(server.folder, 'school.jsonl');
     writeFileSync(file, lines());
     server.run('import', file, '--apply');
+    if (carrier) server.set(certify(server.folder).settings);
     await server.start();
-    breaker = await Breaker.to(server.address);
-    teacher = new Actor(people.teacher, server.address, strong());
-    leader = new Actor(people.leader, server.address, strong());
-    children = people.children.map((child) => new Actor(child, server.address));
+    if (carrier) bridge = await Bridge.to(server, carrier);
+    reach = bridge?.address ?? server.address;
+    breaker = await Breaker.to(reach);
+    teacher = new Actor(people.teacher, reach, strong(), protobuf);
+    leader = new Actor(people.leader, reach, strong(), protobuf);
+    children = people.children.map((child) => new Actor(child, reach, {}, protobuf));
     guardians = people.guardians.map((guardian, n) => {
-      if (n < ON_PYTHON) return onPython(guardian, server.address);
-      if (n < ON_PYTHON + ON_GO) return onGo(guardian, server.address);
+      if (n < ON_PYTHON) return onPython(guardian, reach, protobuf);
+      if (n < ON_PYTHON + ON_GO) return onGo(guardian, reach);
       // A few go through the breaker, so that they can be cut off.
-      return new Actor(guardian, n % 8 === 0 ? breaker.address : server.address);
+      return new Actor(guardian, n % 8 === 0 ? breaker.address : reach, {}, protobuf);
     });
     for (const name of ['office', 'townHall', 'stranger', 'otherTeacher', 'otherChild', 'otherGuardian', 'outsideFather']) {
-      byName[name] = new Actor(people[name], server.address);
+      byName[name] = new Actor(people[name], reach, {}, protobuf);
     }
     outsiders = [byName.otherTeacher, byName.otherChild, byName.otherGuardian, byName.outsideFather];
     await Promise.all([teacher, leader, ...everyone(), ...Object.values(byName)].map((person) => person.connect()));
@@ -74,6 +87,7 @@ describe('the class', () => {
     const all = [teacher, leader, ...(children ?? []), ...(guardians ?? []), ...Object.values(byName)];
     await Promise.all(all.filter(Boolean).map((person) => person.close()));
     breaker?.close();
+    bridge?.close();
     await server?.remove();
   });
 
@@ -198,7 +212,7 @@ describe('the class', () => {
 
   test('reading on one device clears the other, and badges equal a recount', async () => {
     const guardian = active()[2];
-    const phone = await new Actor(people.guardians.find(({ profile }) => profile === guardian.profile), server.address).connect();
+    const phone = await new Actor(people.guardians.find(({ profile }) => profile === guardian.profile), reach, {}, protobuf).connect();
     try {
       const { thread, message } = await toClass('Læs mig');
       const { badge } = await guardian.call('badge.get');
@@ -223,7 +237,7 @@ describe('the class', () => {
     const text = 'Om barnets trivsel';
     const subject = 'Fortroligt om trivsel';
     const person = people.guardians.at(-1);
-    const guardian = await new Actor(person, breaker.address).connect();
+    const guardian = await new Actor(person, breaker.address, {}, protobuf).connect();
     try {
       const { thread } = await teacher.call('thread.create', {
         subject, text, sensitive: true, recipients: [{ profile: guardian.profile }],
@@ -238,7 +252,7 @@ describe('the class', () => {
       assert.equal(listed.threads[0].step_up_required, true);
       const history = await guardian.call('message.list', { thread: thread.id });
       assert.equal(history.step_up_required, true);
-      const { data: start } = await guardian.client.rpc('session.start', {});
+      const start = await guardian.ask('session.start');
       for (const answer of [listed, history, start]) {
         for (const words of [text, subject]) assert.equal(JSON.stringify(answer).includes(words), false);
       }
@@ -255,7 +269,7 @@ describe('the class', () => {
       await until(() => guardian.messages(thread.id).length === 2);
       assert.equal(guardian.hasSeen(later), false);
 
-      const raised = await guardian.client.rpc('session.step_up', { token: token.of(guardian.subject, strong()) });
+      const raised = await guardian.ask('session.step_up', { token: token.of(guardian.subject, strong()) });
       assert.ok(raised.data.full_until_ms > Date.now());
       const opened = await guardian.call('message.list', { thread: thread.id });
       assert.deepEqual(opened.messages.map((message) => message.text), [later, text]);
@@ -271,12 +285,12 @@ describe('the class', () => {
     const weak = token.of(guardian.subject, { loa: 'low', auth_time: token.now() });
     const foreign = token.of('teacher', strong());
     for (const wrong of [weak, foreign, 'not a token']) {
-      await assert.rejects(guardian.client.rpc('session.step_up', { token: wrong }), { code: 1013 });
+      await assert.rejects(guardian.ask('session.step_up', { token: wrong }), { code: 1013 });
     }
   });
 
   test('only a stepped-up session marks a thread sensitive', async () => {
-    const low = await new Actor(people.teacher, server.address).connect();
+    const low = await new Actor(people.teacher, reach, {}, protobuf).connect();
     try {
       const { thread } = await low.call('thread.create', {
         subject: 'Endnu ikke følsom', text: 'Hej', recipients: [{ profile: active()[0].profile }],
@@ -343,7 +357,7 @@ describe('the class', () => {
     await leader.call('relation.end', { adult: guardian.profile, child: children[19].profile });
     await teacher.call('message.send', { thread: thread.id, text: 'Efter at relationen ophørte' });
     await teacher.call('post.publish', { place: { group: CLASS }, title: 'Opslag efter ophør', body: 'x' });
-    await guardian.client.rpc('session.start', {});
+    await guardian.ask('session.start');
     await until(() => children[19].hasSeen('Opslag efter ophør'));
     for (const words of ['Efter at relationen ophørte', 'Opslag efter ophør']) assert.equal(guardian.hasSeen(words), false);
   });
@@ -443,7 +457,7 @@ describe('the class', () => {
   });
 
   test('the first screen comes in one answer', async () => {
-    const { data } = await active()[8].client.rpc('session.start', {});
+    const data = await active()[8].ask('session.start');
     assert.equal(data.screens.length, 1);
     const [screen] = data.screens;
     assert.ok(screen.threads.length > 0 && screen.threads.length <= 10);

@@ -5,8 +5,11 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { Centrifuge } from 'centrifuge';
+import { Centrifuge as Json } from 'centrifuge';
+import { Centrifuge as Protobuf } from 'centrifuge/build/protobuf';
 import WebSocket from 'ws';
+
+import { asBytes, asIs } from './sdk.js';
 
 import * as token from './token.js';
 import { event, until } from './wait.js';
@@ -38,9 +41,11 @@ class Member {
 
 /** On the JavaScript SDK; the only kind that can also act. */
 export class Actor extends Member {
-  constructor(person, address, claims = {}) {
+  constructor(person, address, claims = {}, protobuf = false) {
     super(person);
     this.lost = [];
+    this.data = protobuf ? asBytes : asIs;
+    const Centrifuge = protobuf ? Protobuf : Json;
     this.client = new Centrifuge(`ws://${address}/connection/websocket`, {
       token: token.of(person.subject, claims),
       getToken: async () => token.of(person.subject, claims),
@@ -49,7 +54,7 @@ export class Actor extends Member {
       maxReconnectDelay: 200,
       timeout: 20_000,
     });
-    this.client.on('publication', ({ data }) => this.entries.push(data));
+    this.client.on('publication', ({ data }) => this.entries.push(this.data.in(data)));
     this.client.on('unsubscribed', ({ channel }) => this.lost.push(channel));
   }
 
@@ -61,7 +66,12 @@ export class Actor extends Member {
 
   /** Runs an operation as this person. */
   async call(operation, input = {}) {
-    return (await this.client.rpc(operation, { profile: this.profile, ...input })).data;
+    return this.ask(operation, { profile: this.profile, ...input });
+  }
+
+  /** Runs an operation that is for whoever is logged in. */
+  async ask(operation, input = {}) {
+    return this.data.in((await this.client.rpc(operation, this.data.out(input))).data);
   }
 
   /** The code with which an operation refuses. */
@@ -79,7 +89,7 @@ export class Actor extends Member {
    * what it said.
    */
   async fence() {
-    await this.client.rpc('badge.get', { profile: this.profile });
+    await this.call('badge.get');
   }
 
   async close() {
@@ -133,8 +143,10 @@ export class Listener extends Member {
   }
 }
 
-export const onPython = (person, address) =>
-  new Listener(person, process.env.KLOKKE_PYTHON ?? 'python3', [PYTHON_MEMBER], address);
+export const onPython = (person, address, protobuf = false) => {
+  const arguments_ = [PYTHON_MEMBER, ...(protobuf ? ['--protobuf'] : [])];
+  return new Listener(person, process.env.KLOKKE_PYTHON ?? 'python3', arguments_, address);
+};
 
 export const onGo = (person, address) => {
   const program = process.env.KLOKKE_GO_MEMBER;

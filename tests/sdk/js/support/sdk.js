@@ -9,8 +9,8 @@ const text = new TextEncoder();
 const bytes = new TextDecoder();
 
 /** JSON carries values as they are, Protobuf carries bytes. */
-const asIs = { out: (value) => value, in: (data) => data };
-const asBytes = {
+export const asIs = { out: (value) => value, in: (data) => data };
+export const asBytes = {
   out: (value) => text.encode(JSON.stringify(value)),
   in: (data) => JSON.parse(bytes.decode(data)),
 };

@@ -9,6 +9,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const TESTS = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+/** Where the tests in every language are. */
+export const SDK = join(TESTS, 'sdk');
 const CONFIG = join(TESTS, 'real-parts.toml');
 /** One teacher of one school, for suites that need somebody of the domain. */
 export const ROSA = join(TESTS, 'rosa.jsonl');
@@ -35,7 +37,7 @@ export class Server {
 
   /** `page` starts `klokke dev` with that built page in place of `klokke serve`. */
   constructor(settings = {}, page) {
-    this.#settings = settings;
+    this.#settings = { ...settings };
     this.#page = page;
     this.folder = mkdtempSync(join(tmpdir(), 'klokke-'));
     copyFileSync(CONFIG, join(this.folder, 'klokke.toml'));
@@ -51,6 +53,11 @@ export class Server {
     return this.#log;
   }
 
+  /** Settings for the next start. */
+  set(settings) {
+    Object.assign(this.#settings, settings);
+  }
+
   /** Runs another verb of the program against this server's folder, to its end. */
   run(...arguments_) {
     const ran = spawnSync(program(), [...arguments_, ...this.#set()], { encoding: 'utf8', env: environment() });
@@ -63,6 +70,7 @@ export class Server {
       'listen.address': listen,
       'store.path': join(this.folder, 'data'),
       ...this.#settings,
+      ...(this.quic && { 'listen.quic_address': this.quic }),
     };
     const set = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
     return ['--config', join(this.folder, 'klokke.toml'), ...set];
@@ -91,6 +99,7 @@ export class Server {
           const ready = /ready on ([^\s",]+)/.exec(line);
           if (ready) {
             clearTimeout(late);
+            this.quic = /QUIC on (\S+)/.exec(line)?.[1];
             resolve(ready[1]);
           }
         });

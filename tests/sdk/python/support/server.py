@@ -36,7 +36,13 @@ class Server:
         self.log = ""
         self.address = None
         shutil.copy(CONFIG, self.folder / "klokke.toml")
-        self._settings = {key.replace("__", "."): value for key, value in settings.items()}
+        self.quic = None
+        self._settings = {}
+        self.set(**settings)
+
+    def set(self, **settings):
+        """Settings for the next start; `listen__quic_address` is `listen.quic_address`."""
+        self._settings.update({key.replace("__", "."): value for key, value in settings.items()})
 
     def _set(self):
         settings = {
@@ -76,6 +82,8 @@ class Server:
             said = re.search(r'ready on ([^\s",]+)', line)
             if said:
                 self.address = said[1]
+                quic = re.search(r"QUIC on (\S+)", line)
+                self.quic = quic and quic[1]
                 ready.set()
         ready.set()
 
