@@ -183,6 +183,12 @@ pub(super) fn figures(
             0.0
         },
     );
+    let others = gathered
+        .errors
+        .iter()
+        .filter(|(name, _)| !is_reconnect(name));
+    let others: u64 = others.map(|(_, count)| count).sum();
+    set("errors_but_reconnects", others as f64);
     set("deliveries", gathered.deliveries as f64);
     set("skipped", gathered.skipped as f64);
     set("unanswered", ends.unanswered as f64);
@@ -226,6 +232,16 @@ pub(super) fn figures(
     }
     server_figures(gathered, until_s, &mut set);
     figures
+}
+
+/// Whether an error is of somebody who was sent away to come back, or of what it took them to.
+fn is_reconnect(error: &str) -> bool {
+    let sent_away = error.strip_prefix("disconnect ");
+    let sent_away = sent_away.and_then(|code| code.parse::<u16>().ok());
+    sent_away.is_some_and(|code| (3000..3500).contains(&code))
+        || error.starts_with("connect ")
+        || error.ends_with(" while offline")
+        || error.ends_with(" lost")
 }
 
 fn server_figures(gathered: &Gathered, until_s: u64, set: &mut impl FnMut(&str, f64)) {
@@ -532,6 +548,26 @@ mod tests {
             verdict(&judge(&scenario(""), &figures), None, None, None).word,
             Word::Broken
         );
+    }
+
+    #[test]
+    fn who_is_sent_away_and_comes_back_is_no_error_beyond_a_reconnect() {
+        for one in [
+            "disconnect 3001",
+            "connect timed out",
+            "browse while offline",
+            "screen lost",
+        ] {
+            assert!(is_reconnect(one), "{one}");
+        }
+        for other in [
+            "disconnect 3501",
+            "message 1101",
+            "disconnect 1006",
+            "check_in refused",
+        ] {
+            assert!(!is_reconnect(other), "{other}");
+        }
     }
 
     #[test]

@@ -9,11 +9,12 @@ pub(super) const EXAMPLES: &str = "delivery.message.p99_ms, ack.check_in.p95_ms,
     server.bytes_per_connection (docs/load-testing.md has all)";
 
 const SPREAD: [&str; 6] = ["p50_ms", "p90_ms", "p95_ms", "p99_ms", "p999_ms", "max_ms"];
-const PLAIN: [&str; 20] = [
+const PLAIN: [&str; 21] = [
     "normal_s",
     "violations",
     "errors",
     "errors_share",
+    "errors_but_reconnects",
     "online_max",
     "online_share_end",
     "deliveries",
