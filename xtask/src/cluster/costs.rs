@@ -25,8 +25,14 @@ pub(super) fn run(
     let folder = house.target().join(format!("costs-{}", std::process::id()));
     let measured = (|| {
         println!("  starting one node of Cassandra, and {NODES} others");
-        let one = cassandra::Cluster::start(&archives, &folder.join("one"), 1, "")?;
-        let three = cassandra::Cluster::start(&archives, &folder.join("three"), NODES, "")?;
+        let one =
+            cassandra::Cluster::start(&archives, &folder.join("one"), 1, cassandra::Life::Long)?;
+        let three = cassandra::Cluster::start(
+            &archives,
+            &folder.join("three"),
+            NODES,
+            cassandra::Life::Long,
+        )?;
         let nats = Nats::of(&nats)?;
         let file = |name: &str, stores: &[SocketAddr]| -> Result<PathBuf> {
             let file = folder.join(format!("{name}.toml"));

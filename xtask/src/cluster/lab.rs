@@ -28,6 +28,13 @@ const WRONG_CLOCK: usize = 2;
 const MIGRATE_TRIES: u32 = 30;
 const MIGRATE_PAUSE: Duration = Duration::from_secs(2);
 
+/// Over how many seconds a node that leaves sends its people away.
+#[derive(Clone, Copy)]
+pub(super) struct Spread(pub(super) u32);
+
+/// What a drain may take beyond that.
+const TIMEOUT_MORE_S: u32 = 30;
+
 /// See the file. Dropping it ends and removes everything.
 pub(super) struct Lab {
     pub(super) cassandra: cassandra::Cluster,
@@ -87,7 +94,7 @@ impl Lab {
 
 impl Lab {
     /// Starts the real parts, makes the tables, and writes the nodes' files.
-    pub(super) fn start(house: &House) -> Result<Self> {
+    pub(super) fn start(house: &House, spread: Spread) -> Result<Self> {
         let server = setup::server(house)?;
         let (archives, nats) = (setup::cassandra(house)?, setup::nats(house)?);
         let clock = match setup::faketime(house) {
@@ -105,7 +112,8 @@ impl Lab {
             println!("  no disk will be full: only root can mount one of its own");
         }
         println!("  starting {NODES} nodes of Cassandra");
-        let cassandra = cassandra::Cluster::start(&archives, &folder, NODES, "")?;
+        let cassandra =
+            cassandra::Cluster::start(&archives, &folder, NODES, cassandra::Life::Long)?;
         let nats = Nats::of(&nats)?;
         let stores = cassandra.addresses();
         let to_store = stores.iter().map(|address| Way::to(*address));
@@ -126,7 +134,7 @@ impl Lab {
         };
         fs::write(lab.secret(), SECRET)?;
         for nth in 0..lab.nodes.len() {
-            fs::write(lab.file(nth), lab.settings(nth, &stores))?;
+            fs::write(lab.file(nth), lab.settings(nth, &stores, spread))?;
             fs::write(lab.clock_file(nth), "+0")?;
         }
         println!("  making the tables");
@@ -186,7 +194,7 @@ impl Lab {
         }
     }
 
-    fn settings(&self, nth: usize, stores: &[SocketAddr]) -> String {
+    fn settings(&self, nth: usize, stores: &[SocketAddr], spread: Spread) -> String {
         let nodes: Vec<String> = stores.iter().map(|it| format!("\"{it}\"")).collect();
         let ways = stores.iter().zip(&self.to_store);
         // The first node's way to the store can be cut.
@@ -218,12 +226,17 @@ nats = [\"nats://{}\"]
 hmac_secret_key = \"{SECRET}\"
 [api]
 keys = [\"{SECRET}\"]
+[drain]
+spread = \"{}s\"
+timeout = \"{}s\"
 ",
             nth + 1,
             self.nodes[nth],
             known.join(", "),
             ways.join(", "),
             self.to_nats[nth].address,
+            spread.0,
+            spread.0 + TIMEOUT_MORE_S,
         )
     }
 }
