@@ -5,7 +5,7 @@ import ssl
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import H3_ALPN, H3Connection
-from aioquic.h3.events import HeadersReceived, WebTransportStreamDataReceived
+from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StreamDataReceived
 
@@ -85,8 +85,11 @@ class WebTransport(Carrier):
         self.stream = self._http.create_webtransport_stream(self._session)
 
     def take(self, event):
+        if isinstance(event, StreamDataReceived) and event.stream_id == self.stream:
+            # The library looks for a frame's header there, and what comes down the client's own stream has none.
+            if event.data:
+                self._heard.put_nowait(event.data)
+            return
         for event in self._http.handle_event(event):
             if isinstance(event, HeadersReceived) and event.stream_id == self._session and not self._answer.done():
                 self._answer.set_result(dict(event.headers)[b":status"])
-            elif isinstance(event, WebTransportStreamDataReceived) and event.stream_id == self.stream and event.data:
-                self._heard.put_nowait(event.data)
