@@ -20,6 +20,9 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Bytes the server may send before they are read: a first screen in one go.
 const WINDOW: u32 = 256 * 1024;
 
+/// How long one of a server's addresses is waited for before the next is tried.
+const ADDRESS_MAX: Duration = Duration::from_secs(2);
+
 /// One read.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -75,8 +78,9 @@ impl fmt::Debug for Quic {
 
 /// See the file.
 pub(crate) struct QuicStream {
-    /// Of its own, or kept alive by others.
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
+    /// Whether no other connection uses its socket.
+    is_own: bool,
     connection: Connection,
     send: SendStream,
     recv: RecvStream,
@@ -106,8 +110,15 @@ impl QuicStream {
         self.send.write_chunk(frame).await.map_err(io::Error::other)
     }
 
-    pub(crate) fn close(self) {
+    /// What was said goes out first.
+    pub(crate) async fn close(mut self) {
+        // Whoever is gone already takes nothing more.
+        let _ = self.send.finish();
+        let _ = self.send.stopped().await;
         self.connection.close(VarInt::from_u32(0), b"");
+        if self.is_own {
+            self.endpoint.wait_idle().await;
+        }
     }
 }
 
@@ -121,10 +132,20 @@ fn closed(error: &ConnectionError) -> Heard {
     }
 }
 
-/// Opens one.
+/// Opens one, to the first of the server's addresses that answers.
 pub(crate) async fn dial(quic: &Quic) -> io::Result<QuicStream> {
-    let mut addresses = tokio::net::lookup_host((quic.host.as_str(), quic.port)).await?;
-    let address = addresses.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host((quic.host.as_str(), quic.port)).await? {
+        match dial_at(quic, address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+async fn dial_at(quic: &Quic, address: SocketAddr) -> io::Result<QuicStream> {
+    let is_own = quic.endpoint.is_none();
     let endpoint = match &quic.endpoint {
         Some(endpoint) => endpoint.clone(),
         None => own_endpoint(address)?,
@@ -132,10 +153,11 @@ pub(crate) async fn dial(quic: &Quic) -> io::Result<QuicStream> {
     let connecting = endpoint
         .connect_with(quic.config.clone(), address, &quic.host)
         .map_err(io::Error::other)?;
-    let connection = connecting.await?;
+    let connection = tokio::time::timeout(ADDRESS_MAX, connecting).await??;
     let (send, recv) = connection.open_bi().await?;
     Ok(QuicStream {
-        _endpoint: endpoint,
+        endpoint,
+        is_own,
         connection,
         send,
         recv,

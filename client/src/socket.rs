@@ -77,7 +77,7 @@ impl Socket {
 
     pub(crate) async fn close(self) {
         match self {
-            Self::Quic(stream) => stream.close(),
+            Self::Quic(stream) => stream.close().await,
             Self::WebSocket(socket) => socket.close().await,
         }
     }

@@ -135,7 +135,7 @@ async fn list(store: &Arc<dyn Store>, json: bool) -> Result<ExitCode> {
         after = Some(last.clone());
         for (ledger, head) in page {
             if json {
-                let line = json!({"ledger": ledger.as_str(), "seq": head.seq, "epoch": head.epoch.as_str()});
+                let line = json!({"ledger": ledger.as_str(), "seq": head.seq, "epoch": head.epoch.as_str(), "hash": head.hash.to_string()});
                 writeln!(out, "{line}")?;
             } else {
                 writeln!(out, "{ledger:<24} {:>10} commits", head.seq)?;

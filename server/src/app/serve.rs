@@ -290,7 +290,7 @@ fn open_ports(config: &Config) -> Result<OpenPorts> {
     }
     let quic = match (config.listen.quic_address, certificate) {
         (Some(address), Some(certificate)) => {
-            let port = QuicPort::bind(address, shards(config), certificate);
+            let port = QuicPort::bind(address, shards(config), certificate, &node_name(config));
             Some(port.with_context(|| format!("cannot listen on {address} (UDP)"))?)
         }
         _ => None,

@@ -98,6 +98,9 @@ impl Rules {
     }
 }
 
+/// How long a connection over QUIC may rest (`transport::quic`).
+const QUIC_REST_MAX_MS: u64 = 60_000;
+
 fn listeners(config: &Config, rules: &mut Rules) {
     let listen = &config.listen;
     rules.must(
@@ -107,6 +110,11 @@ fn listeners(config: &Config, rules: &mut Rules) {
     let files = listen.tls_certificate.is_some() && listen.tls_key.is_some();
     rules.must(listen.tls_address.is_none() || files, || {
         "`listen.tls_address` needs `listen.tls_certificate` and `listen.tls_key`".to_owned()
+    });
+    let rests = config.client.ping_interval.as_ms() < QUIC_REST_MAX_MS;
+    rules.must(listen.quic_address.is_none() || rests, || {
+        "`client.ping_interval` must be shorter than 60s with `listen.quic_address`: a connection over QUIC on which nothing comes for that \
+         long ends".to_owned()
     });
     rules.must(listen.quic_address.is_none() || files, || {
         "`listen.quic_address` needs `listen.tls_certificate` and `listen.tls_key`".to_owned()

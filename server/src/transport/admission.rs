@@ -208,6 +208,22 @@ impl Admission {
         })
     }
 
+    /// Lets in somebody whose address may be another's: the total holds, and the address is to be charged once it is known.
+    ///
+    /// # Errors
+    /// [`Refused::Full`].
+    pub fn admit_unproven(self: &Arc<Self>) -> Result<Permit, Refused> {
+        let total = self.limits.connections;
+        if total > 0 && self.open() >= total {
+            return Err(Refused::Full);
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit {
+            admission: Arc::clone(self),
+            charge: None,
+        })
+    }
+
     /// Lets in a connection that may only look, whatever the total, or says why not. The limits of its address hold.
     ///
     /// # Errors

@@ -5,21 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::hmac::{HMAC_SHA256, Key};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::server::ProducesTickets;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::quic::CidKey;
-
 /// How often certificate files are looked at.
 pub(super) const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What a private key becomes the keys of QUIC by. They are the same in every life of a node.
-const RESET_CONTEXT: &str = "klokke 2026-11-27 QUIC stateless resets";
-const CID_CONTEXT: &str = "klokke 2026-11-27 QUIC connection ids";
+/// What a private key becomes the seed of other keys by.
+const SEED_CONTEXT: &str = "klokke 2026-11-27 seed of a node's keys";
 
 /// Where a certificate lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +52,7 @@ pub struct Certificate {
     /// Kept over renewals of the certificate: whoever was here before resumes all the same. It changes its keys itself.
     tickets: Arc<dyn ProducesTickets>,
     configs: ArcSwap<Configs>,
-    reset_key: Arc<Key>,
-    cid_key: CidKey,
+    seed: [u8; 32],
     modified: Mutex<Option<SystemTime>>,
 }
 
@@ -70,13 +65,12 @@ impl Certificate {
         let modified = last_modified(&files);
         let tickets = provider::Ticketer::new()?;
         let configs = read(&files, &tickets)?;
-        let (reset_key, cid_key) = quic_keys(&files)?;
+        let seed = seed(&files)?;
         Ok(Self {
             files,
             tickets,
             configs: ArcSwap::from(configs),
-            reset_key: Arc::new(reset_key),
-            cid_key,
+            seed,
             modified: Mutex::new(modified),
         })
     }
@@ -91,15 +85,14 @@ impl Certificate {
         Arc::clone(&self.configs.load().quic)
     }
 
-    /// By which a node tells clients that it knows nothing of their connection (RFC 9000, section 10.3). It comes from the private
-    /// key, so that a node that was started again can tell those of before.
-    pub(super) fn reset_key(&self) -> Arc<Key> {
-        Arc::clone(&self.reset_key)
-    }
-
-    /// By which a node knows the ids of its connections.
-    pub(super) fn cid_key(&self) -> CidKey {
-        self.cid_key.clone()
+    /// A key of a node for some use: the same in every life of the node, and no other node's.
+    pub(super) fn key_for(&self, node: &str, usage: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
+        hasher
+            .update(usage.as_bytes())
+            .update(&[0])
+            .update(node.as_bytes());
+        *hasher.finalize().as_bytes()
     }
 
     /// Reads the files again if they changed since, and says so in the log.
@@ -158,11 +151,9 @@ fn unreadable(
     move |source| CertificateError::Unreadable { path, source }
 }
 
-fn quic_keys(files: &CertificateFiles) -> Result<(Key, CidKey), CertificateError> {
+fn seed(files: &CertificateFiles) -> Result<[u8; 32], CertificateError> {
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
-    let derived = |context| blake3::derive_key(context, key.secret_der());
-    let reset = Key::new(HMAC_SHA256, &derived(RESET_CONTEXT));
-    Ok((reset, CidKey::new(derived(CID_CONTEXT))))
+    Ok(blake3::derive_key(SEED_CONTEXT, key.secret_der()))
 }
 
 fn read(

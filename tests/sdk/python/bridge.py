@@ -13,12 +13,18 @@ from websockets.exceptions import ConnectionClosed
 from support.quic import Raw, WebTransport, configuration
 
 CARRIERS = {"raw": Raw, "webtransport": WebTransport}
+PROTOBUF = "centrifuge-protobuf"
 # A code between a bridge and its client: the connection on the other side is lost.
 LOST = 4000
 
 
 def is_protobuf(websocket):
-    return websocket.subprotocol == "centrifuge-protobuf" or "protobuf" in websocket.request.path
+    return websocket.subprotocol == PROTOBUF or "protobuf" in websocket.request.path
+
+
+def choose(_, offered):
+    """Who offers nothing speaks JSON."""
+    return PROTOBUF if PROTOBUF in offered else None
 
 
 async def carry(websocket, carrier, host, port, certificate):
@@ -91,7 +97,8 @@ async def main(kind, server, certificate):
     async def handle(websocket):
         await carry(websocket, CARRIERS[kind], host, int(port), certificate)
 
-    async with serve(handle, "127.0.0.1", 0, subprotocols=["centrifuge-protobuf"], max_size=None, ping_interval=None) as bridge:
+    options = {"select_subprotocol": choose, "max_size": None, "ping_interval": None}
+    async with serve(handle, "127.0.0.1", 0, **options) as bridge:
         print(f"bridge is ready on 127.0.0.1:{bridge.sockets[0].getsockname()[1]}", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

@@ -272,13 +272,21 @@ async fn look(
     query: &str,
 ) -> Result<QueryResult, ExecutionError> {
     let began = Instant::now();
+    let mut tries: u32 = 0;
     loop {
+        tries += 1;
         let mut statement = Statement::new(query);
         statement.set_consistency(options.serial_read());
         match session.query_unpaged(statement, (NAME,)).await {
             Err(error) if passes(&error) && began.elapsed() < BUSY_MAX => {
-                tracing::warn!(%error, "the cluster has too much to do; asked again");
-                tokio::time::sleep(LOOK_EVERY).await;
+                if tries == 1 {
+                    tracing::warn!(%error, "the cluster has too much to do; it is asked again");
+                }
+                // Not all at once again.
+                tokio::time::sleep(
+                    LOOK_EVERY.mul_f64(rand::random::<f64>() + f64::from(tries.min(8))),
+                )
+                .await;
             }
             answer => return answer,
         }

@@ -19,12 +19,12 @@ const LONG_HEADER: u8 = 0x80;
 /// Where the length of the id stands in a long header, behind the version.
 const LONG_CID_LENGTH_AT: usize = 5;
 
-/// What the shards of a node know and no stranger. Nodes with the same key know each other's ids for such, too.
+/// What the shards of a node know and nobody else.
 #[derive(Debug, Clone)]
-pub(in crate::transport) struct CidKey(Arc<[u8; 32]>);
+pub(super) struct CidKey(Arc<[u8; 32]>);
 
 impl CidKey {
-    pub(in crate::transport) fn new(key: [u8; 32]) -> Self {
+    pub(super) fn new(key: [u8; 32]) -> Self {
         Self(Arc::new(key))
     }
 

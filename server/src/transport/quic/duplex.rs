@@ -30,7 +30,7 @@ pub(super) enum Carrier {
 }
 
 impl Carrier {
-    fn close(&self, code: u32) {
+    pub(super) fn close(&self, code: u32) {
         let code = VarInt::from_u32(code);
         match self {
             Self::Raw(connection) => connection.close(code, b""),
@@ -169,6 +169,8 @@ impl<H: Host> Duplex<H> {
     /// Acts on what reading came upon. `Ready` when the connection is over.
     fn react(&mut self, event: &Event) -> Poll<()> {
         let cause = match event {
+            // Whoever ends within a message did not mean to.
+            Event::End if self.cutter.is_within() => Cause::Broken,
             Event::End => Cause::Client,
             Event::Broken => Cause::Broken,
             Event::Framing(CutError::TooLong) => Cause::Framing(TOO_BIG),
@@ -261,8 +263,11 @@ impl<H: Host> Future for Duplex<H> {
 
 const fn event_of(error: &ReadError) -> Event {
     match error {
+        // A browser that leaves says so on its session, whose driver then closes the connection from our side.
         ReadError::Reset(_)
-        | ReadError::ConnectionLost(quinn::ConnectionError::ApplicationClosed(_)) => Event::End,
+        | ReadError::ConnectionLost(
+            quinn::ConnectionError::ApplicationClosed(_) | quinn::ConnectionError::LocallyClosed,
+        ) => Event::End,
         _ => Event::Broken,
     }
 }

@@ -13,9 +13,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac::{HMAC_SHA256, Key};
 use tokio::sync::watch;
 
-pub(super) use self::cid::CidKey;
+use self::cid::CidKey;
 pub(super) use self::config::server as server_config;
 pub use self::serve::serve;
 use super::admission::Admission;
@@ -50,21 +51,25 @@ impl Arrival {
 
 /// An open UDP port, still in one piece.
 pub struct QuicPort {
-    halves: Vec<socket::Half>,
+    parts: Vec<socket::Part>,
     address: SocketAddr,
     certificate: Arc<Certificate>,
+    resets: Arc<Key>,
 }
 
 /// One shard's part of it.
 pub struct QuicDoor {
-    half: socket::Half,
+    part: socket::Part,
     certificate: Arc<Certificate>,
+    /// By which the node tells clients that it knows nothing of their connection (RFC 9000, section 10.3). Other nodes have others: what one
+    /// says must not end what another has.
+    resets: Arc<Key>,
     admission: Arc<Admission>,
     ports: watch::Receiver<Ports>,
 }
 
 impl QuicPort {
-    /// Opens a port for so many shards.
+    /// Opens a port for so many shards of the node of this name.
     ///
     /// # Errors
     /// What the system says: address in use, no right, no such address.
@@ -72,12 +77,16 @@ impl QuicPort {
         address: SocketAddr,
         shards: usize,
         certificate: Arc<Certificate>,
+        node: &str,
     ) -> io::Result<Self> {
-        let (address, halves) = socket::open(address, shards, &certificate.cid_key())?;
+        let ids = CidKey::new(certificate.key_for(node, "QUIC connection ids"));
+        let resets = certificate.key_for(node, "QUIC stateless resets");
+        let (address, parts) = socket::open(address, shards, &ids)?;
         Ok(Self {
-            halves,
+            parts,
             address,
             certificate,
+            resets: Arc::new(Key::new(HMAC_SHA256, &resets)),
         })
     }
 
@@ -94,13 +103,14 @@ impl QuicPort {
         admission: &Arc<Admission>,
         ports: &watch::Receiver<Ports>,
     ) -> Vec<QuicDoor> {
-        let halves = self.halves.into_iter();
-        let door = |half| QuicDoor {
-            half,
+        let parts = self.parts.into_iter();
+        let door = |part| QuicDoor {
+            part,
             certificate: Arc::clone(&self.certificate),
+            resets: Arc::clone(&self.resets),
             admission: Arc::clone(admission),
             ports: ports.clone(),
         };
-        halves.map(door).collect()
+        parts.map(door).collect()
     }
 }

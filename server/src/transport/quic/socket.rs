@@ -29,7 +29,7 @@ pub(super) struct Handed {
 }
 
 /// What one shard needs to be part of a port.
-pub(super) struct Half {
+pub(super) struct Part {
     pub(super) shard: u8,
     pub(super) key: CidKey,
     socket: UdpSocket,
@@ -42,19 +42,23 @@ pub(super) fn open(
     address: SocketAddr,
     shards: usize,
     key: &CidKey,
-) -> io::Result<(SocketAddr, Vec<Half>)> {
+) -> io::Result<(SocketAddr, Vec<Part>)> {
     let shards = u8::try_from(shards)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "more than 255 shards"))?;
     let (senders, inboxes): (Vec<_>, Vec<_>) =
         (0..shards).map(|_| mpsc::channel(HANDED_MAX)).unzip();
     let others: Arc<[_]> = senders.into();
+    if address.port() != 0 {
+        // Sockets that share a port are let join by the system: whether it is somebody else's shows only without.
+        drop(bind(address, Sharing::No)?);
+    }
     // The first takes the port, where any will do, and the others join it.
     let mut at = address;
-    let mut halves = Vec::new();
+    let mut parts = Vec::new();
     for (shard, inbox) in (0..shards).zip(inboxes) {
-        let socket = bind(at)?;
+        let socket = bind(at, Sharing::Yes)?;
         at = socket.local_addr()?;
-        halves.push(Half {
+        parts.push(Part {
             shard,
             key: key.clone(),
             socket,
@@ -62,10 +66,17 @@ pub(super) fn open(
             others: Arc::clone(&others),
         });
     }
-    Ok((at, halves))
+    Ok((at, parts))
 }
 
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+/// Whether a socket shares its port with those of other shards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Yes,
+    No,
+}
+
+fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -74,7 +85,7 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     if let SocketAddr::V6(v6) = address {
         socket.set_only_v6(!v6.ip().is_unspecified())?;
     }
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(sharing == Sharing::Yes)?;
     // Less is granted where the system's limit is lower; it works with that.
     let _ = socket.set_recv_buffer_size(KERNEL_BYTES);
     let _ = socket.set_send_buffer_size(KERNEL_BYTES);
@@ -96,13 +107,13 @@ pub(super) struct ShardSocket {
 }
 
 impl ShardSocket {
-    pub(super) fn new(half: Half, handed: HandingOn) -> io::Result<Self> {
+    pub(super) fn new(part: Part, handed: HandingOn) -> io::Result<Self> {
         Ok(Self {
-            shard: half.shard,
-            key: half.key,
-            inner: TokioRuntime.wrap_udp_socket(half.socket)?,
-            inbox: Mutex::new(half.inbox),
-            others: half.others,
+            shard: part.shard,
+            key: part.key,
+            inner: TokioRuntime.wrap_udp_socket(part.socket)?,
+            inbox: Mutex::new(part.inbox),
+            others: part.others,
             handed,
         })
     }

@@ -14,7 +14,7 @@ use super::*;
 
 const LOCALHOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A UDP port of two shards, which the test's thread plays both of.
+/// A UDP port of some shards, all of which the test's thread plays.
 struct Port {
     address: SocketAddr,
     echo: Rc<Echo>,
@@ -26,6 +26,10 @@ struct Port {
 
 impl Port {
     fn start(settings: Settings, limits: Limits) -> Self {
+        Self::start_on(2, settings, limits)
+    }
+
+    fn start_on(shards: usize, settings: Settings, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let names = vec!["localhost".to_owned()];
         let pair = rcgen::generate_simple_self_signed(names).unwrap();
@@ -36,7 +40,7 @@ impl Port {
         std::fs::write(&files.chain, pair.cert.pem()).unwrap();
         std::fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
         let certificate = Arc::new(Certificate::load(files).unwrap());
-        let port = QuicPort::bind(LOCALHOST, 2, certificate).unwrap();
+        let port = QuicPort::bind(LOCALHOST, shards, certificate, "node").unwrap();
         let address = port.local_addr();
         let admission = Admission::new(limits);
         let (ports, letting_in) = watch::channel(Ports::Open);
@@ -332,7 +336,7 @@ fn the_doors_limits_hold_and_a_draining_node_takes_nobody() {
 #[test]
 fn when_many_only_begin_newcomers_have_to_prove_their_address_and_get_in() {
     on_shard(async {
-        let port = Port::start(small(), Limits::default());
+        let port = Port::start_on(1, small(), Limits::default());
         // Whoever begins is answered, and never goes on: what they said first is sent from elsewhere.
         let taker = tokio::net::UdpSocket::bind(LOCALHOST).await.unwrap();
         let sender = tokio::net::UdpSocket::bind(LOCALHOST).await.unwrap();
@@ -353,9 +357,11 @@ fn when_many_only_begin_newcomers_have_to_prove_their_address_and_get_in() {
             kept.push(begun);
             tokio::task::yield_now().await;
         }
+        let asked = port.arrivals(Arrival::Retried);
         let mut app = port.raw().await;
         app.says(b"through").await;
         app.hears(b"through").await;
+        assert!(port.arrivals(Arrival::Retried) > asked, "it was asked, too");
     });
 }
 
@@ -401,6 +407,8 @@ fn who_connects_and_says_nothing_is_let_go_in_time() {
         silent.closed().await;
         assert!(began.elapsed() < Duration::from_secs(5));
         assert_eq!(port.admission.open(), 0);
-        assert_eq!(port.arrivals(Arrival::Failed), 1);
+        assert_eq!(port.arrivals(Arrival::Done), 1);
+        let turned_away = port.echo.turned_away.borrow();
+        assert_eq!(*turned_away, [(Asked::Connection, Reason::Timeout)]);
     });
 }

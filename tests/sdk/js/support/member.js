@@ -53,6 +53,8 @@ export class Actor extends Member {
       minReconnectDelay: 20,
       maxReconnectDelay: 200,
       timeout: 20_000,
+      // A server that is killed takes leave of nobody over UDP: what tells is that its pings are missing.
+      maxServerPingDelay: 5_000,
     });
     this.client.on('publication', ({ data }) => this.entries.push(this.data.in(data)));
     this.client.on('unsubscribed', ({ channel }) => this.lost.push(channel));

@@ -1,6 +1,6 @@
 // Waiting for what must happen, without sleeping for it.
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 
 /** Resolves with the next event of that name. */
 export function event(emitter, name, fits = () => true) {
