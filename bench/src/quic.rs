@@ -224,9 +224,11 @@ pub(crate) async fn rest(arguments: &Arguments) -> Result<()> {
     );
     let lost = Rc::new(Cell::new(0));
     let mut listening = JoinSet::new();
-    for mut client in resting.drain(..) {
+    for client in resting.drain(..) {
         let lost = Rc::clone(&lost);
         listening.spawn_local(async move {
+            // All of it: a part alone would let the connection go.
+            let mut client = client;
             while let Ok(Some(_)) = client.recv.read_chunk(4_096, true).await {}
             lost.set(lost.get() + 1);
         });

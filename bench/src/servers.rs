@@ -293,6 +293,11 @@ fn nats_config(folder: &Path) -> String {
 /// out for reading slowly on a machine that the driver shares.
 fn klokke_config(folder: &Path, server: Server, certificate: Option<&Path>) -> String {
     let data = folder.join("data");
+    // Over QUIC nobody may rest for longer than a minute.
+    let (ping, pong) = match server {
+        Server::KlokkeQuic => ("50s", "40s"),
+        _ => ("30m", "60s"),
+    };
     let plain = "address = \"127.0.0.1:0\"";
     let listen = match certificate {
         None => plain.to_owned(),
@@ -311,8 +316,8 @@ fn klokke_config(folder: &Path, server: Server, certificate: Option<&Path>) -> S
 [listen]
 {listen}
 [client]
-ping_interval = "30m"
-pong_timeout = "60s"
+ping_interval = "{ping}"
+pong_timeout = "{pong}"
 queue_max_size_bytes = 16777216
 [client.token]
 hmac_secret_key = "{SECRET}"
