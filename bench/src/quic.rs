@@ -30,8 +30,7 @@ const IDLE_MAX: Duration = Duration::from_secs(120);
 /// A client's connection.
 pub(crate) struct Client {
     pub(crate) recv: RecvStream,
-    /// Kept open.
-    _send: SendStream,
+    send: SendStream,
     _connection: Connection,
 }
 
@@ -97,7 +96,7 @@ impl Clients {
         }
         Ok(Client {
             recv,
-            _send: send,
+            send,
             _connection: connection,
         })
     }
@@ -125,9 +124,6 @@ impl Clients {
                 .context("no connect under way")?;
             let opened = opened?.context("connect timed out")?;
             clients.push(opened.with_context(|| format!("connection {}", clients.len()))?);
-            if clients.len() % 10_000 == 0 {
-                eprint!("{} ", clients.len());
-            }
         }
         Ok(clients)
     }
@@ -136,6 +132,9 @@ impl Clients {
 /// Fields of a command that hold what is asked (`protocol/`), whose first field is a text in both.
 const CONNECT: u8 = 4;
 const SUBSCRIBE: u8 = 5;
+
+/// An empty command, which answers a ping.
+const PONG: [u8; 1] = [0];
 
 /// A command led by its length, as Protobuf has it.
 fn command(id: u8, asks: u8, text: &str) -> Vec<u8> {
@@ -197,6 +196,19 @@ pub(crate) struct Arguments {
     seconds: u64,
 }
 
+/// Opened together, before the next are.
+const GATHERED: usize = 1_000;
+
+/// Answers pings, which are all that is said, for as long as there are any.
+async fn answer(mut client: Client, lost: Rc<Cell<usize>>) {
+    while let Ok(Some(_)) = client.recv.read_chunk(4_096, true).await {
+        if client.send.write_all(&PONG).await.is_err() {
+            break;
+        }
+    }
+    lost.set(lost.get() + 1);
+}
+
 /// Lets them connect, then rest, and says what both took.
 #[allow(clippy::cast_precision_loss)] // Counts and bytes far below 2^52.
 pub(crate) async fn rest(arguments: &Arguments) -> Result<()> {
@@ -210,7 +222,18 @@ pub(crate) async fn rest(arguments: &Arguments) -> Result<()> {
     let _warm = clients.open_many(50, None).await?;
     let before = process::resident_bytes(running.pid)?;
     let connecting = Stretch::begin(&running)?;
-    let mut resting = clients.open_many(arguments.sockets, None).await?;
+    let lost = Rc::new(Cell::new(0));
+    let mut listening = JoinSet::new();
+    while listening.len() < arguments.sockets {
+        let more = GATHERED.min(arguments.sockets - listening.len());
+        // Each answers its pings from the beginning.
+        for client in clients.open_many(more, None).await? {
+            listening.spawn_local(answer(client, Rc::clone(&lost)));
+        }
+        if listening.len() % 10_000 == 0 {
+            eprint!("{} ", listening.len());
+        }
+    }
     let (took, cpu) = connecting.end()?;
     let after = connect::settled_bytes(&running).await?;
     let count = arguments.sockets as f64;
@@ -222,17 +245,6 @@ pub(crate) async fn rest(arguments: &Arguments) -> Result<()> {
         cpu.as_secs_f64() * 1e6 / count,
         after.saturating_sub(before) as f64 / count / 1024.0,
     );
-    let lost = Rc::new(Cell::new(0));
-    let mut listening = JoinSet::new();
-    for client in resting.drain(..) {
-        let lost = Rc::clone(&lost);
-        listening.spawn_local(async move {
-            // All of it: a part alone would let the connection go.
-            let mut client = client;
-            while let Ok(Some(_)) = client.recv.read_chunk(4_096, true).await {}
-            lost.set(lost.get() + 1);
-        });
-    }
     let stretch = Stretch::begin(&running)?;
     tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
     let (passed, cpu) = stretch.end()?;
