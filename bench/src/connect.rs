@@ -86,7 +86,7 @@ pub(crate) async fn measure_quic(
 ) -> Result<()> {
     let (count, server) = (scale.connects_tls, Server::KlokkeQuic);
     let measured = with_server(programs, server, "QUIC connect", async |running| {
-        let clients = Clients::of(running, Resumption::disabled())?;
+        let clients = Clients::of(running)?;
         let _warm = clients.open_many(WARM_UP, None).await?;
         let (seen, _open) = look(running, clients.open_many(count, None)).await?;
         Ok(seen)
@@ -94,15 +94,6 @@ pub(crate) async fn measure_quic(
     if let Some(seen) = measured.await? {
         let names = ("connect_tls", "idle_connection_tls");
         add(report, names, server, count, &seen);
-    }
-    let measured = with_server(programs, server, "QUIC connect resumed", async |running| {
-        let clients = Clients::of(running, Resumption::in_memory_sessions(TICKETS))?;
-        let _warm = clients.open_many(WARM_UP, None).await?;
-        let (seen, _open) = look(running, clients.open_many(count, None)).await?;
-        Ok(seen)
-    });
-    if let Some(seen) = measured.await? {
-        add_connect(report, "connect_tls_resumed", server, count, &seen);
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Of a server that is reached over QUIC.
-    pub(crate) fn of(server: &Running, resumption: Resumption) -> Result<Self> {
+    pub(crate) fn of(server: &Running) -> Result<Self> {
         let certificate = server.certificate.as_ref().context("no certificate")?;
         let mut roots = RootCertStore::empty();
         roots.add(rustls::pki_types::CertificateDer::from_pem_file(
@@ -52,7 +52,8 @@ impl Clients {
         let mut tls = rustls::ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.resumption = resumption;
+        // Whether a handshake went on with a session cannot be asked of the library, so none does.
+        tls.resumption = Resumption::disabled();
         tls.alpn_protocols = vec![b"klokke".to_vec()];
         let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
         let mut transport = TransportConfig::default();
@@ -218,7 +219,7 @@ pub(crate) async fn rest(arguments: &Arguments) -> Result<()> {
         nats: None,
     };
     let running = servers::start(&programs, Server::KlokkeQuic)?.context("no program")?;
-    let clients = Clients::of(&running, Resumption::disabled())?;
+    let clients = Clients::of(&running)?;
     let _warm = clients.open_many(50, None).await?;
     let before = process::resident_bytes(running.pid)?;
     let connecting = Stretch::begin(&running)?;

@@ -11,7 +11,6 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use jsonwebtoken::{EncodingKey, Header, encode};
-use rustls::client::Resumption;
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -221,7 +220,7 @@ impl Audience {
         let scratch = Rc::new(RefCell::new(vec![0; 256 * 1024]));
         let mut readers = Vec::with_capacity(size);
         if server.quic.is_some() {
-            let clients = Clients::of(server, Resumption::disabled())?;
+            let clients = Clients::of(server)?;
             for client in clients.open_many(size, Some(channel)).await? {
                 readers.push(spawn_local(count_quic(client, Rc::clone(&seen))));
             }

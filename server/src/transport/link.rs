@@ -289,7 +289,6 @@ impl Link {
         mut write: impl FnMut(&mut Context<'_>, &mut [Bytes]) -> Poll<Result<usize, E>>,
     ) -> Poll<Result<(), E>> {
         loop {
-            let mut chunks: [Bytes; CHUNKS_MAX] = std::array::from_fn(|_| Bytes::new());
             let mut queue = self.queue.borrow_mut();
             let count = queue.len().min(CHUNKS_MAX);
             if count == 0 {
@@ -298,6 +297,7 @@ impl Link {
                 }
                 return Poll::Ready(Ok(()));
             }
+            let mut chunks: [Bytes; CHUNKS_MAX] = std::array::from_fn(|_| Bytes::new());
             chunks
                 .iter_mut()
                 .zip(queue.iter())

@@ -149,7 +149,10 @@ impl ShardSocket {
             let end = meta.len.min(at + meta.stride.max(1));
             match self.owner(&buf[at..end]) {
                 None => {
-                    buf.copy_within(at..end, kept);
+                    // Nearly always nothing was for others, and everything stays where it is.
+                    if kept < at {
+                        buf.copy_within(at..end, kept);
+                    }
                     kept += end - at;
                 }
                 Some(owner) => {
